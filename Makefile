@@ -1,0 +1,50 @@
+# Every target builds .venv itself when it is missing or older than the lock. `make help` lists the targets.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+PY := $(VENV)/bin/python
+# Written last by the bootstrap: an interrupted installation leaves no stamp and is done again.
+STAMP := $(VENV)/.complete
+
+# The first interpreter on PATH that is new enough; looked for only by the recipes that need one.
+find-python = for candidate in python3 python3.11 python3.12 python3.13 python; do \
+    if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then python=$$candidate; break; fi; \
+  done; \
+  test -n "$$python" || { echo "Python 3.11 or newer is needed, and none is on PATH." >&2; exit 1; }
+
+.PHONY: help demo test check spec image bench lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(STAMP): requirements-dev.lock
+	@python=; $(find-python); $$python tools/bootstrap.py $(VENV)
+
+demo: $(STAMP) ## load real text into an embedded Qdrant and ask it two questions
+	@$(PY) examples/demo.py
+
+test: $(STAMP) ## run the unit and the integration tests (ARGS="-k name" passes options to pytest)
+	@$(PY) -m pytest $(ARGS)
+
+check: $(STAMP) ## style, types, import rules, and whether the locks fit pyproject.toml
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) tools/check_lock.py
+
+spec: $(STAMP) ## rewrite integration_tests/spec.json from the connector's own specification
+	@$(PY) tools/write_spec.py integration_tests/spec.json
+
+image: ## build the container image (TAG=..., BASE_IMAGE=...)
+	@sh tools/build_image.sh
+
+bench: $(STAMP) ## measure throughput and memory
+	@$(PY) benchmarks/bench.py $(ARGS)
+
+# Not behind .venv: a lock that cannot be installed any more must still be replaceable.
+lock: ## rewrite both lock files from pyproject.toml (ARGS=--upgrade takes newer versions)
+	@python=; $(find-python); $$python tools/write_lock.py $(ARGS)

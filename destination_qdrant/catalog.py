@@ -1,0 +1,187 @@
+"""The configured catalog, as this destination sees it: one `DestinationStream` for each stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from .config import Config
+from .errors import ConfigError, SystemFault
+from .protocol import Descriptor
+
+SyncMode = Literal["append", "overwrite", "append_dedup"]
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationStream:
+    """What one stream asks for, and where it goes.
+
+    `generation_id` and `minimum_generation_id` are None where the sender knows no refreshes.
+    `collection`, `text_fields` and `metadata_fields` are equal for all streams as yet.
+    """
+
+    descriptor: Descriptor
+    sync_mode: SyncMode
+    primary_key: tuple[Path, ...]
+    cursor: Path
+    generation_id: int | None
+    minimum_generation_id: int
+    sync_id: int | None
+    json_schema: Mapping[str, Any]
+    collection: str
+    text_fields: tuple[str, ...]
+    metadata_fields: tuple[str, ...]
+
+    @property
+    def identifier(self) -> str:
+        """The stream as Airbyte's connector writes it into `_ab_stream`."""
+        namespace, name = self.descriptor.namespace, self.descriptor.name
+        return f"{namespace}_{name}" if namespace else name
+
+    @property
+    def is_dedup(self) -> bool:
+        """Whether one key has one version."""
+        return self.sync_mode == "append_dedup"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The streams of a sync."""
+
+    streams: tuple[DestinationStream, ...]
+
+    def find(self, descriptor: Descriptor) -> DestinationStream | None:
+        """The stream a descriptor means, or None.
+
+        Without a namespace it means the only stream of that name: PyAirbyte's cache sends records so.
+
+        Raises:
+            ConfigError: several streams of that name, in different namespaces, could be meant.
+        """
+        same_name = [stream for stream in self.streams if stream.descriptor.name == descriptor.name]
+        for stream in same_name:
+            if stream.descriptor == descriptor:
+                return stream
+        if descriptor.namespace is not None or not same_name:
+            return None
+        if len(same_name) > 1:
+            raise ConfigError(
+                f"A message of stream {descriptor.name!r} has no namespace, but the catalog has that stream in "
+                f"{len(same_name)} namespaces; sync them in separate connections or let the source send namespaces."
+            )
+        return same_name[0]
+
+    def mentioned(self, descriptor: Descriptor) -> DestinationStream | None:
+        """The stream that a STATE speaks of, which unlike a record may speak of others, or be ambiguous."""
+        try:
+            return self.find(descriptor)
+        except ConfigError:
+            return None
+
+    def get(self, descriptor: Descriptor) -> DestinationStream:
+        """The stream a record or status belongs to.
+
+        Raises:
+            ConfigError: the catalog does not have it.
+        """
+        stream = self.find(descriptor)
+        if stream is None:
+            raise ConfigError(
+                f"The source sent a record of stream '{descriptor}', which the configured catalog does not have; "
+                "refresh the schema of the connection, or remove the stream from the source."
+            )
+        return stream
+
+
+def read_catalog(raw: object, config: Config) -> Catalog:
+    """Read a ConfiguredAirbyteCatalog.
+
+    Raises:
+        ConfigError: it is out of shape, or asks for something this destination cannot do.
+    """
+    listed = raw.get("streams") if isinstance(raw, dict) else None
+    if not isinstance(listed, list):
+        raise ConfigError('The catalog is not a configured catalog: it needs a list named "streams".')
+    streams = tuple(_read_stream(entry, config) for entry in listed)
+    seen: set[Descriptor] = set()
+    for stream in streams:
+        if stream.descriptor in seen:
+            raise ConfigError(f"The catalog lists stream '{stream.descriptor}' twice; remove one of them.")
+        seen.add(stream.descriptor)
+    return Catalog(streams)
+
+
+def _read_stream(entry: object, config: Config) -> DestinationStream:
+    stream = entry.get("stream") if isinstance(entry, dict) else None
+    if not isinstance(entry, dict) or not isinstance(stream, dict) or not isinstance(stream.get("name"), str):
+        raise ConfigError('The catalog has an entry without a stream name; each entry needs "stream": {"name": …}.')
+    descriptor = Descriptor.of(stream.get("namespace"), stream["name"])
+    mode: Any = entry.get("destination_sync_mode")
+    if mode not in get_args(SyncMode):
+        raise ConfigError(
+            f"Stream '{descriptor}' asks for a destination sync mode that this destination does not have; "
+            "choose append, overwrite or append_dedup."
+        )
+    schema = stream.get("json_schema")
+    generation, minimum = _generations(entry, descriptor)
+    read = DestinationStream(
+        descriptor=descriptor,
+        sync_mode=mode,
+        primary_key=_paths(entry.get("primary_key"), descriptor, "primary_key"),
+        cursor=_cursor(entry.get("cursor_field"), descriptor),
+        generation_id=generation,
+        minimum_generation_id=minimum,
+        sync_id=_integer(entry, "sync_id", descriptor),
+        json_schema=schema if isinstance(schema, dict) else {},
+        collection=config.indexing.collection,
+        text_fields=config.processing.text_fields,
+        metadata_fields=config.processing.metadata_fields,
+    )
+    if read.is_dedup and not read.primary_key:
+        raise ConfigError(
+            f"Stream '{descriptor}' is to be deduplicated but has no primary key; "
+            "choose a primary key for it in the connection, or the sync mode append."
+        )
+    return read
+
+
+def _generations(entry: Mapping[str, Any], descriptor: Descriptor) -> tuple[int | None, int]:
+    generation = _integer(entry, "generation_id", descriptor)
+    minimum = _integer(entry, "minimum_generation_id", descriptor) or 0
+    if minimum > (generation or 0):
+        raise SystemFault(
+            f"Stream '{descriptor}' has minimum_generation_id {minimum} above its generation_id {generation or 0}, "
+            "which no refresh can mean; nothing was written."
+        )
+    return generation, minimum
+
+
+def _integer(entry: Mapping[str, Any], name: str, descriptor: Descriptor) -> int | None:
+    value = entry.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigError(f"In the catalog, {name} of stream '{descriptor}' must be a whole number from 0 up.")
+    return value
+
+
+def _paths(value: object, descriptor: Descriptor, name: str) -> tuple[Path, ...]:
+    """Field paths, sorted, so that the order of key columns in the catalog does not matter."""
+    if value is None:
+        return ()
+    if not isinstance(value, list):
+        raise ConfigError(f"In the catalog, {name} of stream '{descriptor}' must be a list of paths.")
+    return tuple(sorted({_path(each, descriptor, name) for each in value if each}))
+
+
+def _path(value: object, descriptor: Descriptor, name: str) -> Path:
+    parts = [value] if isinstance(value, str) else value
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        raise ConfigError(f"In the catalog, {name} of stream '{descriptor}' must be made of field names.")
+    return tuple(parts)
+
+
+def _cursor(value: object, descriptor: Descriptor) -> Path:
+    return _path(value, descriptor, "cursor_field") if value else ()

@@ -1,0 +1,124 @@
+"""Which STATE may leave, and with which counts (pure: no I/O, no threads, no clock).
+
+Rules (Airbyte protocol notes S1 to S4 and D1 to D3):
+
+1.  A STATE leaves only after every record before it is settled.
+2.  STATEs leave in the order in which they came, all of them, each once.
+3.  `recordCount` of a STREAM state: records of that stream since its previous state; of a GLOBAL state: records of
+    all streams since the previous GLOBAL state. Rejected records are counted apart. LEGACY states carry no counts.
+4.  A position is settled once; settling an unknown or settled position is a bug and raises.
+
+Positions are the line numbers of records; they come in ascending order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from .errors import SystemFault
+from .protocol import Descriptor, State
+
+
+class Outcome(Enum):
+    """What became of a record."""
+
+    WRITTEN = "written"
+    SKIPPED = "skipped"
+    DELETED = "deleted"
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A STATE that may leave now."""
+
+    state: State
+    record_count: int
+    rejected_count: int
+
+
+@dataclass(slots=True)
+class _Segment:
+    """The records between two STATEs, and the STATE that ends them."""
+
+    open: int = 0
+    records: Counter[Descriptor] = field(default_factory=Counter)
+    rejected: Counter[Descriptor] = field(default_factory=Counter)
+    state: State | None = None
+
+
+class CheckpointLedger:
+    """One ordered ledger of records and STATEs."""
+
+    def __init__(self) -> None:
+        self._segments: deque[_Segment] = deque([_Segment()])
+        self._open: dict[int, tuple[_Segment, Descriptor]] = {}
+        self._outcomes: dict[Descriptor, Counter[Outcome]] = {}
+        self._since_stream_state: Counter[Descriptor] = Counter()
+        self._rejected_since_stream_state: Counter[Descriptor] = Counter()
+        self._since_global_state = 0
+        self._rejected_since_global_state = 0
+
+    def record(self, position: int, stream: Descriptor) -> None:
+        """A record came in."""
+        segment = self._segments[-1]
+        segment.open += 1
+        segment.records[stream] += 1
+        self._open[position] = (segment, stream)
+
+    def state(self, state: State) -> None:
+        """A STATE came in; it waits for the records before it."""
+        self._segments[-1].state = state
+        self._segments.append(_Segment())
+
+    def settle(self, positions: Iterable[int], outcome: Outcome) -> None:
+        """These records are done; any part of a batch may be settled at any time."""
+        for position in positions:
+            try:
+                segment, stream = self._open.pop(position)
+            except KeyError:
+                raise SystemFault(
+                    f"The record on line {position} was settled twice or never came; this is a bug."
+                ) from None
+            segment.open -= 1
+            if outcome is Outcome.REJECTED:
+                segment.rejected[stream] += 1
+            self._outcomes.setdefault(stream, Counter())[outcome] += 1
+
+    def release(self) -> list[Checkpoint]:
+        """The STATEs that may leave now, oldest first; each is given out once."""
+        released = []
+        while (segment := self._segments[0]).open == 0 and segment.state is not None:
+            self._segments.popleft()
+            self._tally(segment)
+            released.append(self._checkpoint(segment.state))
+        return released
+
+    @property
+    def pending(self) -> int:
+        """How many records are not settled yet."""
+        return len(self._open)
+
+    def outcomes(self, stream: Descriptor) -> Counter[Outcome]:
+        """What became of a stream's records so far."""
+        return Counter(self._outcomes.get(stream, Counter()))
+
+    def _tally(self, segment: _Segment) -> None:
+        self._since_stream_state.update(segment.records)
+        self._rejected_since_stream_state.update(segment.rejected)
+        self._since_global_state += segment.records.total()
+        self._rejected_since_global_state += segment.rejected.total()
+
+    def _checkpoint(self, state: State) -> Checkpoint:
+        if state.kind == "STREAM":
+            came = sum(self._since_stream_state.pop(stream, 0) for stream in state.streams)
+            rejected = sum(self._rejected_since_stream_state.pop(stream, 0) for stream in state.streams)
+        elif state.kind == "GLOBAL":
+            came, self._since_global_state = self._since_global_state, 0
+            rejected, self._rejected_since_global_state = self._rejected_since_global_state, 0
+        else:
+            came = rejected = 0
+        return Checkpoint(state, came - rejected, rejected)

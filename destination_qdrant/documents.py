@@ -1,0 +1,250 @@
+"""Records become operations: a document to write, a key to delete, or nothing to do (pure)."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from .catalog import DestinationStream
+from .config import Config, FieldNameMapping, FromField
+from .cursors import cursor_text
+from .errors import ConfigError
+from .fields import Change, FieldPath, clean_text, nulled, select, storable
+from .given import BadVector, read_vector
+from .identity import RecordKey, airbyte_record_id, is_plain_identifier, is_plain_record_id, record_key, value_at
+from .protocol import Record
+from .vectors import UNNAMED, Vectors
+
+#: A column that CDC sources fill when the row was deleted.
+CDC_DELETED_AT = "_ab_cdc_deleted_at"
+
+#: Payload fields with this beginning belong to the connector, except the columns CDC sources add.
+RESERVED = frozenset(
+    {
+        "_ab_stream",
+        "_ab_namespace",
+        "_ab_record_id",
+        "_ab_record_key",
+        "_ab_generation_id",
+        "_ab_sync_id",
+        "_ab_run_id",
+        "_ab_extracted_at",
+        "_ab_cursor",
+        "_ab_chunk_index",
+        "_ab_chunk_count",
+        "_ab_content_hash",
+        "_ab_meta",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The text and the metadata of one record.
+
+    `key` is None where the catalog has no key. `given` holds vectors that came with the record.
+    `airbyte_id` is the record's id in the manner of Airbyte's connector (append_dedup only); `takes_over` says
+    that points of that connector under this id can be no other record's.
+    `metadata` is ready to be stored, `metadata_bytes` its size as JSON.
+    """
+
+    stream: DestinationStream
+    key: RecordKey | None
+    cursor: str | None
+    text: str
+    given: Vectors
+    metadata: Mapping[str, Any]
+    metadata_bytes: int
+    changes: tuple[Mapping[str, Any], ...]
+    extracted_at: str | None
+    airbyte_id: str | None
+    takes_over: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """Write this document."""
+
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Remove what is stored of this key: its row was deleted at the source, or has no text any more."""
+
+    stream: DestinationStream
+    key: RecordKey
+    cursor: str | None
+    airbyte_id: str | None
+    because: Literal["deleted", "no_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Nothing to do for this record."""
+
+    stream: DestinationStream
+    because: Literal["no_text", "deleted"]
+
+
+Operation = Upsert | Delete | Skip
+
+
+class DocumentReader:
+    """Reads the records of one stream: everything that is fixed for a stream is worked out once."""
+
+    def __init__(self, stream: DestinationStream, config: Config) -> None:
+        self._stream = stream
+        self._text_paths = tuple(map(FieldPath, stream.text_fields))
+        self._metadata_paths = tuple(map(FieldPath, stream.metadata_fields))
+        self._mappings = config.processing.field_name_mappings
+        self._max_payload = config.processing.max_payload_bytes
+        embedding = config.embedding
+        self._from_field = embedding if isinstance(embedding, FromField) else None
+        key_columns = {path[0] for path in stream.primary_key}
+        renamed = {mapping.from_field: mapping.to_field for mapping in self._mappings}
+        self._kept = frozenset(renamed.get(column, column) for column in key_columns)
+        self._text_names = tuple(renamed.get(path.text, path.text) for path in self._text_paths)
+        self._plain = is_plain_identifier(stream.descriptor)
+
+    def read(self, record: Record, line_number: int) -> Operation:
+        """The operation a record asks for.
+
+        Raises:
+            ConfigError: the record's vector is missing or does not fit.
+        """
+        stream, data = self._stream, record.data
+        key = record_key(data, stream.primary_key) if stream.primary_key else None
+        cursor = cursor_text(value_at(data, stream.cursor, None)) if stream.cursor else None
+        airbyte_id = self._airbyte_id(data)
+        takes_over = airbyte_id is not None and self._plain and is_plain_record_id(data, stream)
+        deleted = data.get(CDC_DELETED_AT) is not None
+        if deleted and stream.is_dedup and key:
+            return Delete(stream, key, cursor, airbyte_id if takes_over else None, "deleted")
+        if self._from_field:
+            data = dict(data)
+            if data.pop(self._from_field.field_name, None) is None and deleted:
+                return Skip(stream, "deleted")
+        text = self._text(data)
+        if not text and not self._from_field:
+            if stream.is_dedup and key:
+                return Delete(stream, key, cursor, airbyte_id if takes_over else None, "no_text")
+            return Skip(stream, "no_text")
+        changes: list[Change] = []
+        metadata, size = self._metadata(data, changes)
+        return Upsert(
+            Document(
+                stream=stream,
+                key=key,
+                cursor=cursor,
+                text=text,
+                given=self._given(record.data, line_number),
+                metadata=metadata,
+                metadata_bytes=size,
+                changes=(*record.changes, *changes),
+                extracted_at=_timestamp(record.emitted_at),
+                airbyte_id=airbyte_id,
+                takes_over=takes_over,
+            )
+        )
+
+    def _airbyte_id(self, data: Mapping[str, Any]) -> str | None:
+        return airbyte_record_id(data, self._stream) if self._stream.is_dedup else None
+
+    def _given(self, data: Mapping[str, Any], line_number: int) -> Vectors:
+        if self._from_field is None:
+            return {}
+        field = self._from_field.field_name
+        try:
+            return {UNNAMED: read_vector(data.get(field), self._from_field.dimensions)}
+        except BadVector as error:
+            raise ConfigError(
+                f"The vector in field '{field}' of the record on line {line_number} (stream '{self._stream.descriptor}') "
+                f"{error}; check embedding.field_name and embedding.dimensions, or the source."
+            ) from None
+
+    def _text(self, data: Mapping[str, Any]) -> str:
+        """One line `field: value` for each text field that says something, as Airbyte's connector writes it."""
+        fields = _renamed(select(data, self._text_paths), self._mappings)
+        parts = ((name, _said(value)) for name, value in fields.items())
+        return clean_text("".join(f"{name}: {said}\n" for name, said in parts if said.strip())).strip()
+
+    def _metadata(self, data: Mapping[str, Any], changes: list[Change]) -> tuple[Mapping[str, Any], int]:
+        selected = _renamed(select(data, self._metadata_paths), self._mappings)
+        metadata = {}
+        for name, value in selected.items():
+            if name in RESERVED:
+                changes.append(nulled(name, "DESTINATION_SERIALIZATION_ERROR"))
+                continue
+            metadata[storable(name, name, changes)] = storable(value, name, changes)
+        size = json_bytes(metadata)
+        if size > self._max_payload:
+            size = self._shrink(metadata, size, changes)
+        return metadata, size
+
+    def _shrink(self, metadata: dict[str, Any], size: int, changes: list[Change]) -> int:
+        """Take fields out until the rest fits: the text fields first (their text is in the chunks), then the largest."""
+        by_size = sorted(metadata, key=lambda name: json_bytes(metadata[name]), reverse=True)
+        texts = [name for name in self._text_names if name in metadata]
+        for name in (*texts, *(name for name in by_size if name not in texts)):
+            if size <= self._max_payload:
+                break
+            if name in self._kept:
+                continue
+            size -= json_bytes({name: metadata.pop(name)}) - 1
+            changes.append(nulled(name, "DESTINATION_RECORD_SIZE_LIMITATION"))
+        return size
+
+
+def missing_text_fields(stream: DestinationStream) -> ConfigError | None:
+    """The error for a stream of whose schema no configured text field can come; None when all is well."""
+    properties = stream.json_schema.get("properties")
+    if not stream.text_fields or not isinstance(properties, dict) or not properties:
+        return None
+    if any(FieldPath(path).may_exist(stream.json_schema) for path in stream.text_fields):
+        return None
+    known = ", ".join(sorted(properties)[:20]) + (", …" if len(properties) > 20 else "")  # noqa: PLR2004 -- a line's worth
+    return ConfigError(
+        f"None of the text fields ({', '.join(stream.text_fields)}) exists in stream '{stream.descriptor}', whose fields "
+        f"are: {known}; change processing.text_fields. Nothing was written."
+    )
+
+
+def json_bytes(value: Any) -> int:
+    """The size of a storable value as JSON."""
+    return len(orjson.dumps(value))
+
+
+def _renamed(fields: dict[str, Any], mappings: Sequence[FieldNameMapping]) -> dict[str, Any]:
+    for mapping in mappings:
+        if mapping.from_field in fields:
+            fields[mapping.to_field] = fields.pop(mapping.from_field)
+    return fields
+
+
+def _said(value: Any) -> str:
+    """What a value says as text; nothing for null."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        parts = ((name, _said(member)) for name, member in value.items())
+        return "\n" + "".join(f"{name}: {said}\n" for name, said in parts if said.strip())
+    if isinstance(value, list):
+        return "\n".join(filter(str.strip, map(_said, value)))
+    return str(value)
+
+
+def _timestamp(milliseconds: int | None) -> str | None:
+    if milliseconds is None:
+        return None
+    try:
+        moment = dt.datetime.fromtimestamp(milliseconds / 1000, tz=dt.UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

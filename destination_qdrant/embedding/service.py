@@ -1,0 +1,238 @@
+"""A provider reached over HTTP: how it is named to the user, and what its refusals mean (pure).
+
+What comes out of a refusal is
+
+    Retryable           trying the same again may help; it carries what to raise when it does not
+    TooLarge            the same again never helps, a request with fewer texts may
+    InvalidRequestError   the request itself is not understood, perhaps because of an option
+    ConfigError         the user must act
+    SystemFault         the provider broke its own interface
+
+Providers' texts quote the key and the input. They are matched and never shown, and the exceptions that hold them are
+never chained to ours. Only the HTTP status and short identifiers reach `detail`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from ..errors import ConfigError, ConnectorError, SystemFault, TransientError
+from ..retry import Retryable
+from ..vectors import Dense
+from .answers import Unusable
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Who is asked, and the fields of the configuration that decide over it."""
+
+    name: str
+    key: str
+    model: str
+    """The field that names the model."""
+    address: str = ""
+    """The field that holds the address, where there is one."""
+    dimensions: str = "embedding.dimensions"
+
+
+class TooLarge(Exception):  # noqa: N818 -- a signal inside this package; what the user sees is `failure`
+    """Fewer texts at once may pass; `failure` is what to raise when it is a single one."""
+
+    def __init__(self, failure: ConfigError) -> None:
+        """Carry what to raise."""
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+class InvalidRequestError(ConfigError):
+    """The provider does not understand the request: the model, or an option of it."""
+
+
+class BrokenAnswerError(SystemFault):
+    """The answer is not what the provider's interface promises."""
+
+
+class WrongDimensionsError(ConfigError):
+    """The vectors are good, and of another length than expected."""
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What the user has configured
+
+
+def clean_key(key: str, field: str) -> str:
+    """The key as a header can carry it: HTTP libraries quote what they cannot send.
+
+    Raises:
+        ConfigError: it is empty, or holds what no header can.
+    """
+    key = key.strip()
+    if not key:
+        raise ConfigError(f"{field} must not be empty.")
+    if not (key.isascii() and key.isprintable()):
+        raise ConfigError(f"{field} holds a line break or another character that no key can have; copy the key again.")
+    return key
+
+
+def clean_address(address: str, field: str) -> str:
+    """The address without blanks around it.
+
+    Raises:
+        ConfigError: it is no http address.
+    """
+    address = address.strip()
+    try:
+        parts = urlsplit(address)
+        is_http = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, or half an IPv6 address
+        is_http = False
+    if not is_http:
+        raise ConfigError(f"{field} must be an address that begins with https:// or http:// and names a host.")
+    return address
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer other than success. `text` is all that the body says, to be matched and never shown."""
+
+    status: int
+    code: str = ""
+    kind: str = ""
+    text: str = ""
+    retry_after: float | None = None
+
+    @property
+    def detail(self) -> str:
+        """Status and identifiers, for the operator."""
+        return " ".join((f"HTTP {self.status}", *filter(_IDENTIFIER.fullmatch, (self.code, self.kind))))
+
+
+_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+#: Answers to a request that may pass later as it is.
+_TRY_AGAIN: Final = frozenset({408, 409, 425, 429, 499})
+_SERVER_ERROR: Final = 500
+
+#: No waiting helps against these, although OpenAI sends them with 429 (https://platform.openai.com/docs/guides/error-codes).
+_NO_MONEY: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+_NO_MODEL: Final = frozenset({"model_not_found", "DeploymentNotFound", "deployment_not_found"})
+
+_SAYS_SIZE: Final = re.compile(
+    r"too (?:large|long|many|big)|exceed|maximum|at most|batch.{0,20}size|(?:token|context|input|length).{0,20}limit"
+    r"|limit.{0,20}(?:token|context|input|length)|less than or equal",
+    re.IGNORECASE | re.DOTALL,
+)
+_SAYS_ENCODING: Final = re.compile(r"base64|encoding_format|embedding_types", re.IGNORECASE)
+
+
+def refused(refusal: Refusal, service: Service) -> Exception:
+    """What a refusal means: one of the exceptions that the head of this module lists."""
+    if refusal.status == 402 or not _NO_MONEY.isdisjoint((refusal.code, refusal.kind)):  # noqa: PLR2004 -- RFC 9110
+        return _config(refusal, service, "refuses because the account has no quota left; check its plan and billing")
+    if refusal.status in _TRY_AGAIN or refusal.status >= _SERVER_ERROR:
+        return _retryable(refusal, service)
+    if not _NO_MODEL.isdisjoint((refusal.code, refusal.kind)):
+        return _unknown_model(refusal, service)
+    if refusal.status in _BY_STATUS:
+        return _BY_STATUS[refusal.status](refusal, service)
+    return _other(refusal, service)
+
+
+def unreachable(service: Service, detail: str) -> Retryable:
+    """What it means that no answer came."""
+    where = f"; check {service.address} and the network" if service.address else "; check the network"
+    return Retryable(TransientError(f"{service.name} could not be reached{where}.", detail=detail))
+
+
+def broken(service: Service, problem: Unusable) -> BrokenAnswerError:
+    """What it means that an answer came which is none."""
+    hint = f" Check that {service.address} leads to an embeddings service." if service.address else ""
+    return BrokenAnswerError(f"{service.name} sent an answer that cannot be used: {problem}.{hint}")
+
+
+def check_dimensions(found: Sequence[Dense], expected: int | None, service: Service) -> None:
+    """Compare the length of the vectors with what was configured or is known of the model.
+
+    Raises:
+        WrongDimensionsError: it differs.
+    """
+    if found and expected is not None and found[0].dimensions != expected:
+        raise WrongDimensionsError(
+            f"The model of {service.name} gives vectors of {found[0].dimensions} numbers where {expected} were "
+            f"expected; check {service.dimensions} and {service.model}."
+        )
+
+
+def seconds(headers: Mapping[str, str]) -> float | None:
+    """How long the provider asks to wait; a date instead of a number is left unread.
+
+    `retry-after-ms` is OpenAI's finer form of the standard header.
+    """
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", value):
+            return float(value) / unit
+    return None
+
+
+def _config(refusal: Refusal, service: Service, what: str) -> ConfigError:
+    return ConfigError(f"{service.name} {what}.", detail=refusal.detail)
+
+
+def _retryable(refusal: Refusal, service: Service) -> Retryable:
+    why = "is over its rate limit" if refusal.status == 429 else "could not answer"  # noqa: PLR2004 -- RFC 6585
+    failure = TransientError(f"{service.name} {why} (HTTP {refusal.status}); try again later.", detail=refusal.detail)
+    return Retryable(failure, retry_after=refusal.retry_after)
+
+
+def _bad_key(refusal: Refusal, service: Service) -> ConfigError:
+    return _config(refusal, service, f"does not accept the key in {service.key}")
+
+
+def _forbidden(refusal: Refusal, service: Service) -> ConfigError:
+    return _config(refusal, service, f"does not let the key in {service.key} use the model in {service.model}")
+
+
+def _unknown_model(refusal: Refusal, service: Service) -> ConfigError:
+    address = f" and {service.address}" if service.address else ""
+    return _config(refusal, service, f"does not know the model or its address; check {service.model}{address}")
+
+
+def _too_large(refusal: Refusal, service: Service) -> TooLarge:
+    return TooLarge(_config(refusal, service, "refuses a single text as too long; lower processing.chunk_size"))
+
+
+def _invalid(refusal: Refusal, service: Service) -> Exception:
+    if _SAYS_SIZE.search(refusal.text) and not _SAYS_ENCODING.search(refusal.text):
+        return _too_large(refusal, service)
+    return InvalidRequestError(
+        f"{service.name} refuses the request as invalid (HTTP {refusal.status}); "
+        f"check {service.model} and {service.dimensions}.",
+        detail=refusal.detail,
+    )
+
+
+def _other(refusal: Refusal, service: Service) -> ConnectorError:
+    if refusal.status < 300:  # noqa: PLR2004 -- RFC 9110: a success, so the body is what is wrong
+        return broken(service, Unusable("it is no JSON"))
+    fields = " and ".join(filter(None, (service.address, service.model)))
+    return _config(refusal, service, f"refuses the request (HTTP {refusal.status}); check {fields}")
+
+
+_BY_STATUS: Final[Mapping[int, Callable[[Refusal, Service], Exception]]] = {
+    400: _invalid,
+    401: _bad_key,
+    403: _forbidden,
+    404: _unknown_model,
+    410: _unknown_model,
+    413: _too_large,
+    422: _invalid,
+}

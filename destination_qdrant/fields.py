@@ -1,0 +1,167 @@
+"""Field paths as the configuration writes them, and values that Qdrant can store (pure).
+
+Paths mean what they mean in Airbyte's connector (dpath with dots): names and list positions joined by dots,
+`*` for any one step, `**` for any number of steps, and shell patterns inside a step.
+A field whose own name is the whole path, dots and all, comes first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+#: Qdrant's gRPC clients build at most 49 levels of lists and read 48 (measured); deeper values become JSON text.
+DEEPEST = 32
+
+_SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
+
+Change = dict[str, str]
+
+
+def nulled(field: str, reason: str) -> Change:
+    """An entry for `_ab_meta.changes`, in Airbyte's vocabulary."""
+    return {"field": field, "change": "NULLED", "reason": reason}
+
+
+class FieldPath:
+    """One configured path, compiled once."""
+
+    __slots__ = ("_is_literal", "_steps", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._steps = tuple(text.split("."))
+        self._is_literal = not any(sign in text for sign in "*?[")
+
+    def values(self, data: Mapping[str, Any]) -> list[Any]:
+        """Every value the path leads to, in the record's order."""
+        if self.text in data:
+            return [data[self.text]]
+        if self._is_literal:
+            return list(_follow(data, self._steps))
+        return list(_match(data, self._steps))
+
+    def may_exist(self, schema: Mapping[str, Any]) -> bool:
+        """Whether a record of this JSON schema can have the path."""
+        properties = schema.get("properties")
+        if isinstance(properties, dict) and self.text in properties:
+            return True
+        return _allows(schema, self._steps)
+
+
+def _follow(value: Any, steps: tuple[str, ...]) -> Iterator[Any]:
+    for step in steps:
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return
+    yield value
+
+
+def _match(value: Any, steps: tuple[str, ...]) -> Iterator[Any]:
+    if not steps:
+        yield value
+        return
+    step, rest = steps[0], steps[1:]
+    if step == "**":
+        yield from _match(value, rest)
+        for _, member in _members(value):
+            yield from _match(member, steps)
+        return
+    for name, member in _members(value):
+        if fnmatchcase(name, step):
+            yield from _match(member, rest)
+
+
+def _members(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        yield from value.items()
+    elif isinstance(value, list):
+        yield from ((str(index), member) for index, member in enumerate(value))
+
+
+def _allows(schema: Any, steps: tuple[str, ...]) -> bool:
+    """Whether a JSON schema leaves room for the steps; a part of it without declared members allows anything."""
+    if not steps or not isinstance(schema, dict):
+        return True
+    step, rest = steps[0], steps[1:]
+    members = []
+    properties, items = schema.get("properties"), schema.get("items")
+    if isinstance(properties, dict) and properties:
+        members += [member for name, member in properties.items() if fnmatchcase(name, step)]
+    if isinstance(items, dict) and (step.isdecimal() or "*" in step):
+        members.append(items)
+    if not isinstance(properties, dict) and not isinstance(items, dict):
+        return _may_hold_members(schema.get("type"))
+    return step == "**" or any(_allows(member, rest) for member in members)
+
+
+def _may_hold_members(declared: Any) -> bool:
+    types = {declared} if isinstance(declared, str) else set(declared or ())
+    return not types or bool(types & {"object", "array"})
+
+
+def select(data: Mapping[str, Any], paths: tuple[FieldPath, ...]) -> dict[str, Any]:
+    """Path -> its value, or the list of its values when there are several; without paths the whole record."""
+    if not paths:
+        return dict(data)
+    selected: dict[str, Any] = {}
+    for path in paths:
+        values = path.values(data)
+        if values:
+            selected[path.text] = values if len(values) > 1 else values[0]
+    return selected
+
+
+def clean_text(text: str) -> str:
+    """Text that can be encoded and embedded: lone surrogates replaced, NUL gone."""
+    if text.isascii():
+        return text.replace("\0", "")
+    return text.encode("utf-8", errors="surrogatepass").decode("utf-8", errors="replace").replace("\0", "")
+
+
+def storable(value: Any, field: str, changes: list[Change], depth: int = 0) -> Any:
+    """The value as Qdrant can store it; what is lost on the way is added to `changes`.
+
+    Integers beyond 64 bits become their exact decimal text, NaN and infinity become null, lone surrogates the
+    replacement character, and what is nested too deeply becomes its JSON text.
+    """
+    if isinstance(value, str):
+        return _storable_text(value, field, changes)
+    if isinstance(value, int | float):
+        return _storable_number(value, field, changes)
+    if not isinstance(value, dict | list):
+        return value
+    if depth >= DEEPEST:
+        return json.dumps(value)
+    if isinstance(value, list):
+        return [storable(member, field, changes, depth + 1) for member in value]
+    return {
+        _storable_text(name, field, changes): storable(member, field, changes, depth + 1)
+        for name, member in value.items()
+    }
+
+
+def _storable_number(number: float, field: str, changes: list[Change]) -> float | str | None:
+    if isinstance(number, int):
+        return number if _SMALLEST_INTEGER <= number <= _LARGEST_INTEGER else str(number)
+    if math.isfinite(number):
+        return number
+    changes.append(nulled(field, "DESTINATION_SERIALIZATION_ERROR"))
+    return None
+
+
+def _storable_text(text: str, field: str, changes: list[Change]) -> str:
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        changes.append({"field": field, "change": "TRUNCATED", "reason": "DESTINATION_SERIALIZATION_ERROR"})
+        return text.encode("utf-8", errors="replace").decode()
+    return text

@@ -1,0 +1,52 @@
+"""Vectors that come with a record: what may stand in the field, and what is wrong with everything else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from .vectors import Dense, is_finite
+
+
+class BadVector(ValueError):  # noqa: N818 -- it completes the sentence of its caller, who raises an error of `errors`
+    """No vector. The text completes "The vector ..." and holds nothing of the record."""
+
+
+def read_vector(value: object, dimensions: int) -> Dense:
+    """Read a list of numbers, or a text that is one in JSON (what warehouses without arrays export).
+
+    Raises:
+        BadVector: it is missing, has another length, or holds what is no number of 32 bits.
+    """
+    if value is None:
+        raise BadVector("is missing")
+    numbers = _parsed(value) if isinstance(value, str) else value
+    if not isinstance(numbers, list | tuple):
+        raise BadVector("is not a list of numbers")
+    if len(numbers) != dimensions:
+        raise BadVector(f"has {len(numbers)} numbers instead of {dimensions}")
+    if not all(map(_is_number, numbers)):
+        raise BadVector("holds something that is not a number")
+    return _packed(numbers)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or brackets without end
+        raise BadVector("is not a list of numbers") from None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _packed(numbers: Sequence[float]) -> Dense:
+    try:
+        vector = Dense.of(numbers)
+    except OverflowError:  # an integer beyond the largest 64-bit float
+        vector = None
+    if vector is None or not is_finite(vector.packed):
+        raise BadVector("is not finite as a 32-bit float")
+    return vector

@@ -1,0 +1,370 @@
+"""The sync: messages in, stages in order, STATEs out. The only module that knows threads.
+
+One reader on the main thread turns lines into operations and gathers them into batches.
+A small pool of workers delivers batches, several at once; one ordered ledger decides which STATE may leave.
+Three things bound it: the bytes in flight (they stop the reader), the batches in flight, and the keys in flight (a
+batch that holds a key which is on its way waits, so that two versions of one record never race).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from time import monotonic
+from typing import Protocol
+
+from .batching import Batch, BatchBounds, BatchBuffer, Entry, KeyInStream
+from .catalog import Catalog, DestinationStream
+from .checkpoints import CheckpointLedger, Outcome
+from .chunking import Chunk
+from .delivery import CommitReceipt, Site, deliver
+from .documents import Document, DocumentReader, Skip, Upsert
+from .errors import ConnectorError, TransientError
+from .generations import StreamEnds, Verdict
+from .identity import is_plain_identifier
+from .lines import LineTooLong
+from .points import of_airbyte, of_stream
+from .protocol import (
+    Descriptor,
+    Ignored,
+    MessageWriter,
+    Record,
+    State,
+    StreamStatus,
+    UnreadableLine,
+    read_message,
+    unreadable,
+    with_counts,
+)
+from .qdrant.base import Where
+
+
+class Source(Protocol):
+    """Where the lines come from; see `lines.StdinLines`."""
+
+    on_wait: Callable[[], float | None]
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The lines."""
+        ...
+
+    def wake(self) -> None:
+        """Make a waiting reader call `on_wait`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may be under way at once."""
+
+    workers: int = 4
+    bytes_in_flight: int = 64_000_000
+    batch: BatchBounds = field(default_factory=BatchBounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a sync is made of, all of it wired up."""
+
+    catalog: Catalog
+    site: Site
+    out: MessageWriter
+    readers: dict[Descriptor, DocumentReader]
+    split: Callable[[Document], tuple[Chunk, ...]]
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+def sync(source: Source, plan: Plan) -> None:
+    """Run a sync to the end of its input.
+
+    Raises:
+        ConnectorError: the first thing that went wrong; what was acknowledged until then is in Qdrant.
+    """
+    run = _Run(source, plan)
+    source.on_wait = run.idle
+    try:
+        run.take_all(_numbered(source))
+        run.drain()
+        run.finish()
+    finally:
+        run.stop()
+
+
+def _numbered(source: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    try:
+        for number, line in enumerate(source, 1):
+            yield number, line
+    except LineTooLong:
+        raise unreadable(number + 1) from None
+
+
+class _Run:
+    """The moving parts of one sync. Everything below `_changed` is shared between threads and guarded by it."""
+
+    def __init__(self, source: Source, plan: Plan) -> None:
+        self._source = source
+        self._plan = plan
+        self._out = plan.out
+        self._buffer = BatchBuffer(plan.bounds.batch)
+        self._ends = StreamEnds(plan.catalog)
+        self._streams: dict[Descriptor, DestinationStream] = {}
+        self._workers = ThreadPoolExecutor(plan.bounds.workers, thread_name_prefix="deliver")
+        self._strange_lines = 0
+        self._releasing = threading.Lock()
+        self._changed = threading.Condition()
+        self._ledger = CheckpointLedger()
+        self._batches_in_flight = 0
+        self._bytes_in_flight = 0
+        self._keys_in_flight: set[KeyInStream] = set()
+        self._points: Counter[Descriptor] = Counter()
+        self._skipped: Counter[tuple[Descriptor, str]] = Counter()
+        self._failure: BaseException | None = None
+
+    # -- the reader's side ---------------------------------------------------------------------------------
+
+    def take_all(self, lines: Iterable[tuple[int, bytes]]) -> None:
+        """Take every line of the input; a line that ends the sync does not undo those before it."""
+        try:
+            for number, line in lines:
+                self._take(number, line)
+        except ConnectorError:
+            if self._failure is None:
+                with suppress(ConnectorError):
+                    self.drain()
+            raise
+
+    def _take(self, number: int, line: bytes) -> None:
+        self._raise_failure()
+        try:
+            message = read_message(line)
+        except UnreadableLine:
+            raise unreadable(number) from None
+        match message:
+            case Record():
+                self._take_record(message, number)
+            case State():
+                self._take_state(message)
+            case StreamStatus():
+                self._take_status(message)
+            case Ignored(is_message=False) if line.strip():
+                self._strange_lines += 1
+        self._close_if_due()
+
+    def _take_record(self, record: Record, number: int) -> None:
+        stream = self._stream_of(record.descriptor)
+        self._ends.record(stream)
+        with self._changed:
+            self._ledger.record(number, stream.descriptor)
+        operation = self._plan.readers[stream.descriptor].read(record, number)
+        if isinstance(operation, Skip):
+            self._skip(number, stream, operation.because)
+            return
+        chunks: tuple[Chunk, ...] = ()
+        if isinstance(operation, Upsert):
+            if operation.document.key and operation.document.key.is_content and stream.is_dedup:
+                self._skipped[stream.descriptor, "no_key"] += 1
+            chunks = self._plan.split(operation.document)
+        elif operation.because == "no_text":
+            self._skipped[stream.descriptor, "no_text"] += 1
+        size = record.size_bytes + sum(len(chunk.text) for chunk in chunks)
+        full = self._buffer.add(Entry(number, operation, chunks, size), monotonic())
+        if full:
+            self._submit(full)
+
+    def _skip(self, number: int, stream: DestinationStream, because: str) -> None:
+        self._skipped[stream.descriptor, because] += 1
+        with self._changed:
+            self._ledger.settle([number], Outcome.SKIPPED)
+
+    def _take_state(self, state: State) -> None:
+        self._ends.state(state)
+        found = ((self._plan.catalog.mentioned(each), each) for each in state.streams)
+        counted = tuple(stream.descriptor if stream else each for stream, each in found)
+        with self._changed:
+            self._ledger.state(replace(state, streams=counted))
+        self._release()
+
+    def _take_status(self, status: StreamStatus) -> None:
+        if not self._ends.status(status):
+            self._out.log("WARN", f"A status {status.status!r} for a stream that is not in the catalog was ignored.")
+
+    def _stream_of(self, descriptor: Descriptor) -> DestinationStream:
+        stream = self._streams.get(descriptor)
+        if stream is None:
+            stream = self._streams[descriptor] = self._plan.catalog.get(descriptor)
+        return stream
+
+    def idle(self) -> float | None:
+        """What is due while there is no input; returns the seconds until something is due again."""
+        self._raise_failure()
+        self._close_if_due()
+        due_at = self._buffer.due_at()
+        return None if due_at is None else max(0.0, due_at - monotonic())
+
+    def _close_if_due(self) -> None:
+        due_at = self._buffer.due_at()
+        if due_at is not None and due_at <= monotonic():
+            self._submit_open()
+
+    def _submit_open(self) -> None:
+        batch = self._buffer.close()
+        if batch:
+            self._submit(batch)
+
+    def _submit(self, batch: Batch) -> None:
+        """Hand a batch to the workers as soon as there is room for it and none of its keys is on its way."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure is not None or self._has_room_for(batch))
+            self._raise_failure()
+            self._batches_in_flight += 1
+            self._bytes_in_flight += batch.size_bytes
+            self._keys_in_flight |= batch.keys
+        self._workers.submit(self._deliver, batch)
+
+    def _has_room_for(self, batch: Batch) -> bool:
+        bounds = self._plan.bounds
+        if not batch.keys.isdisjoint(self._keys_in_flight) or self._batches_in_flight >= 2 * bounds.workers:
+            return False
+        return not self._batches_in_flight or self._bytes_in_flight + batch.size_bytes <= bounds.bytes_in_flight
+
+    # -- the workers' side ---------------------------------------------------------------------------------
+
+    def _deliver(self, batch: Batch) -> None:
+        if self._failure is not None:
+            return
+        try:
+            receipt = deliver(batch, self._plan.site)
+            self._commit(batch, receipt)
+            self._release()
+        except BaseException as error:  # noqa: BLE001 -- whatever it is, the main thread raises it
+            self._fail(error)
+
+    def _commit(self, batch: Batch, receipt: CommitReceipt) -> None:
+        with self._changed:
+            self._ledger.settle(receipt.written, Outcome.WRITTEN)
+            self._ledger.settle(receipt.skipped, Outcome.SKIPPED)
+            self._ledger.settle(receipt.deleted, Outcome.DELETED)
+            self._points.update(receipt.points)
+            self._batches_in_flight -= 1
+            self._bytes_in_flight -= batch.size_bytes
+            self._keys_in_flight -= batch.keys
+            self._changed.notify_all()
+
+    def _release(self) -> None:
+        """Emit the STATEs whose records are all in Qdrant, durably and in order."""
+        with self._releasing:
+            with self._changed:
+                if self._failure is not None:
+                    return
+                checkpoints = self._ledger.release()
+            if not checkpoints:
+                return
+            self._plan.site.store.flush()
+            for checkpoint in checkpoints:
+                raw = checkpoint.state.raw
+                counted = checkpoint.state.kind != "LEGACY"
+                self._out.state(
+                    with_counts(raw, checkpoint.record_count, checkpoint.rejected_count) if counted else raw
+                )
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._failure = self._failure or error
+            self._changed.notify_all()
+        self._source.wake()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def stop(self) -> None:
+        """Let the workers go; after a failure without waiting for what they still do."""
+        self._workers.shutdown(wait=self._failure is None, cancel_futures=True)
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Wait until everything that came in is in Qdrant and every STATE is out."""
+        self._submit_open()
+        with self._changed:
+            self._changed.wait_for(lambda: self._failure is not None or not self._batches_in_flight)
+            self._raise_failure()
+        self._workers.shutdown()  # a worker is done only when it has emitted what its batch had held up
+        self._release()
+        self._raise_failure()
+        self._plan.site.store.flush()
+
+    def finish(self) -> None:
+        """Remove what completed streams have replaced, report, and say whether the sync is complete."""
+        verdicts = self._ends.verdicts(self._plan.site.form.run_id)
+        for verdict in verdicts:
+            removed = sum(map(self._remove, verdict.remove))
+            self._report(verdict, removed)
+        self._plan.site.store.flush()
+        self._report_strange_lines()
+        pending = [str(verdict.stream.descriptor) for verdict in verdicts if verdict.pending]
+        if pending:
+            raise TransientError(
+                f"The input ended before the source reported these streams complete: {', '.join(pending)}; "
+                "what was there before is kept beside what this sync wrote, and the next complete sync removes it."
+            )
+
+    def _remove(self, where: Where) -> int:
+        store = self._plan.site.store
+        count = store.count(where)
+        if count:
+            store.delete_where(where)
+        return count
+
+    def _report(self, verdict: Verdict, removed: int) -> None:
+        stream = verdict.stream
+        outcomes = self._ledger.outcomes(stream.descriptor)
+        parts = [f"{outcomes[outcome]:,} {outcome.value}" for outcome in Outcome if outcomes[outcome]]
+        summary = f"{outcomes.total():,} records" + (f" ({', '.join(parts)})" if parts else "")
+        summary += f", {self._points[stream.descriptor]:,} points written, {removed:,} older points removed."
+        self._out.log("INFO", f"Stream '{stream.descriptor}': {summary}")
+        for warning in self._warnings(verdict):
+            self._out.log("WARN", f"Stream '{stream.descriptor}': {warning}")
+
+    def _warnings(self, verdict: Verdict) -> Iterator[str]:
+        stream = verdict.stream
+        skipped = {reason: self._skipped[stream.descriptor, reason] for reason in ("no_text", "no_key", "deleted")}
+        if skipped["no_text"]:
+            fields = ", ".join(stream.text_fields) or "any field"
+            yield f"{skipped['no_text']:,} records had no text in {fields} and were skipped."
+        if skipped["no_key"]:
+            yield (
+                f"{skipped['no_key']:,} records had only empty primary key columns; "
+                "each is stored by its content and replaces no other record."
+            )
+        if skipped["deleted"]:
+            yield f"{skipped['deleted']:,} records of deleted rows carry no vector and were skipped."
+        if verdict.pending:
+            yield "was to be replaced but is not complete; nothing was removed."
+        if verdict.silent:
+            kept = self._plan.site.store.count(Where(of_stream(stream)))
+            yield f"was to be replaced, but the source sent neither a record nor a state for it; its {kept:,} points are kept."
+        if stream.descriptor in self._plan.site.airbyte_streams:
+            yield from self._airbyte_warning(stream)
+
+    def _airbyte_warning(self, stream: DestinationStream) -> Iterator[str]:
+        left = self._plan.site.store.count(of_airbyte(stream))
+        if left:
+            why = (
+                "they were not replaced by this sync"
+                if is_plain_identifier(stream.descriptor)
+                else "their stream name could also mean another stream"
+            )
+            yield (
+                f"{left:,} points of Airbyte's own Qdrant connector are kept, because {why}; "
+                "delete them by hand if they are not wanted."
+            )
+
+    def _report_strange_lines(self) -> None:
+        if self._strange_lines:
+            self._out.log("WARN", f"{self._strange_lines:,} input lines were not JSON objects and were passed over.")

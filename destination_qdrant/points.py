@@ -1,0 +1,144 @@
+"""Chunks become points: the payload fields, each named here and nowhere else (pure).
+
+A field without a value is left out of the payload.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .catalog import DestinationStream
+from .chunking import Chunk
+from .documents import Document, json_bytes
+from .fields import nulled
+from .identity import PointIds, keyed_ids, run_ids
+from .qdrant.base import Equals, IndexType, Missing, Point, Where
+from .vectors import FLOAT32_BYTES, UNNAMED, Dense, Vectors
+
+STREAM = "_ab_stream"  #            as Airbyte's connector writes it: namespace and name joined by "_"
+NAMESPACE = "_ab_namespace"  #      "" for none; with STREAM it tells streams apart; Airbyte's points lack it
+RECORD_ID = "_ab_record_id"  #      as Airbyte's connector writes it (append_dedup)
+RECORD_KEY = "_ab_record_key"  #    canonical key, where the catalog has one
+GENERATION_ID = "_ab_generation_id"
+SYNC_ID = "_ab_sync_id"
+RUN_ID = "_ab_run_id"  #            which run wrote the point
+EXTRACTED_AT = "_ab_extracted_at"  # when the source read the record, RFC 3339
+CURSOR = "_ab_cursor"  #            cursor value as exact text
+CHUNK_INDEX = "_ab_chunk_index"
+CHUNK_COUNT = "_ab_chunk_count"
+CONTENT_HASH = "_ab_content_hash"  # of model and text: equal hashes mean equal vectors
+META = "_ab_meta"  #                {"changes": […]}: what the record lost on the way
+
+#: The indexes without which the filters below would read every point, or be refused (strict mode).
+INDEXES: Mapping[str, IndexType] = {
+    STREAM: "keyword",
+    NAMESPACE: "keyword",
+    RECORD_KEY: "keyword",
+    RUN_ID: "keyword",
+    GENERATION_ID: "integer",
+}
+#: Needed only where points of Airbyte's connector are to be taken over.
+AIRBYTE_INDEXES: Mapping[str, IndexType] = {RECORD_ID: "keyword"}
+
+#: A payload's own bookkeeping, generously counted.
+_BOOKKEEPING_BYTES = 1024
+
+
+def of_stream(stream: DestinationStream) -> tuple[Equals, Equals]:
+    """What every point of the stream fulfils, and no other."""
+    return Equals(STREAM, stream.identifier), Equals(NAMESPACE, stream.descriptor.namespace or "")
+
+
+def of_airbyte(stream: DestinationStream) -> Where:
+    """The points that Airbyte's connector wrote for a stream of this identifier."""
+    return Where((Equals(STREAM, stream.identifier), Missing(RUN_ID)))
+
+
+@dataclass(frozen=True, slots=True)
+class PointFormat:
+    """What is the same for every point of a run."""
+
+    run_id: str
+    text_field: str
+    omit_text: bool
+    max_payload_bytes: int
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedChunk:
+    """A chunk and its vectors."""
+
+    chunk: Chunk
+    vectors: Vectors
+
+
+def ids_of(document: Document, line_number: int, run_id: str) -> PointIds:
+    """The ids of a document's points: of its key where one key has one version, else of this run and line."""
+    if document.stream.is_dedup and document.key:
+        return keyed_ids(document.stream.descriptor, document.key)
+    return run_ids(run_id, line_number)
+
+
+def to_points(
+    document: Document, chunks: Sequence[EmbeddedChunk], *, count: int, ids: PointIds, form: PointFormat
+) -> Iterator[Point]:
+    """The points of some of a document's `count` chunks."""
+    shared = _shared_payload(document, form) | {CHUNK_COUNT: count}
+    for embedded in chunks:
+        chunk = embedded.chunk
+        payload = {
+            **document.metadata,
+            **shared,
+            CHUNK_INDEX: chunk.index,
+            CONTENT_HASH: content_hash(form.model, chunk.text, embedded.vectors),
+        }
+        changes = list(document.changes)
+        if chunk.text and not form.omit_text:
+            if _fits(document, chunk.text, form):
+                payload[form.text_field] = chunk.text
+            else:
+                changes.append(nulled(form.text_field, "DESTINATION_RECORD_SIZE_LIMITATION"))
+        if changes:
+            payload[META] = {"changes": changes}
+        yield Point(ids[chunk.index], embedded.vectors, payload)
+
+
+def point_bytes(document: Document, text: str, dimensions: int) -> int:
+    """About how much memory and wire a point takes."""
+    return document.metadata_bytes + len(text) + dimensions * FLOAT32_BYTES + _BOOKKEEPING_BYTES
+
+
+def content_hash(model: str, text: str, vectors: Vectors) -> str:
+    """A digest of all that a chunk's vector depends on; a given vector depends on itself."""
+    digest = hashlib.blake2b(model.encode(), digest_size=16)
+    digest.update(b"\0" + text.encode())
+    given = vectors.get(UNNAMED)
+    if not model and isinstance(given, Dense):
+        digest.update(b"\0" + given.packed)
+    return digest.hexdigest()
+
+
+def _fits(document: Document, text: str, form: PointFormat) -> bool:
+    # A quarter is cheap to rule out without encoding: a character takes at most 6 bytes as JSON (\u0000).
+    size = document.metadata_bytes + _BOOKKEEPING_BYTES
+    return size + 6 * len(text) <= form.max_payload_bytes or size + json_bytes(text) <= form.max_payload_bytes
+
+
+def _shared_payload(document: Document, form: PointFormat) -> dict[str, Any]:
+    stream = document.stream
+    fields = {
+        STREAM: stream.identifier,
+        NAMESPACE: stream.descriptor.namespace or "",
+        RECORD_ID: document.airbyte_id,
+        RECORD_KEY: document.key.text if document.key else None,
+        GENERATION_ID: stream.generation_id,
+        SYNC_ID: stream.sync_id,
+        RUN_ID: form.run_id,
+        EXTRACTED_AT: document.extracted_at,
+        CURSOR: document.cursor,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,350 @@
+"""The one door to Airbyte's messages: lines in, our own frozen types out; our facts in, lines out.
+
+Reading is tolerant, because the protocol marks nearly every object as open for more: unknown types, keys and
+enumeration values, null members, duplicate keys (PyAirbyte sends them), NaN literals and lone surrogates all pass.
+What cannot be read is never dropped in silence.
+
+Airbyte's own dataclasses are not used: they drop `id` and every other unknown member of a STATE, and the
+platform refuses a STATE that comes back without its `id` (`docs/decisions/0003-states-are-echoed-raw.md`).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal
+
+import orjson
+
+from .errors import ConnectorError, SystemFault
+from .redaction import Redactor
+
+StateKind = Literal["STREAM", "GLOBAL", "LEGACY"]
+LogLevel = Literal["INFO", "WARN", "ERROR"]
+
+#: orjson reads integers from here on as floats, which would change keys and cursors.
+_EXACT_BELOW = 2**63
+
+#: What the platform accepts at most in a message and in a stack trace (protocol notes X3).
+_MESSAGE_LIMIT = 50_000
+_TRACE_LIMIT = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A stream's identity. A namespace of "" and none at all are the same to the platform."""
+
+    namespace: str | None
+    name: str
+
+    @classmethod
+    def of(cls, namespace: object, name: object) -> Descriptor:
+        """From members of a message, whatever their types."""
+        return cls(namespace if isinstance(namespace, str) and namespace else None, str(name))
+
+    def __str__(self) -> str:
+        """For a sentence: `namespace.name` or `name`."""
+        return f"{self.namespace}.{self.name}" if self.namespace else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A RECORD. `emitted_at` is in milliseconds, also where the sender counted seconds."""
+
+    descriptor: Descriptor
+    data: dict[str, Any]
+    emitted_at: int | None
+    changes: tuple[Mapping[str, Any], ...]
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A STATE, kept as the bytes that came in. `streams` are the descriptors it speaks of.
+
+    `is_reset`: every stream state in it is null or empty, which is how a clear looks.
+    """
+
+    raw: bytes
+    kind: StateKind
+    streams: tuple[Descriptor, ...]
+    is_reset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStatus:
+    """A TRACE of type STREAM_STATUS."""
+
+    descriptor: Descriptor
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A message that asks nothing of a destination, or a line that is no message at all."""
+
+    is_message: bool
+
+
+Message = Record | State | StreamStatus | Ignored
+
+_NO_MESSAGE = Ignored(is_message=False)
+_IGNORED = Ignored(is_message=True)
+
+
+class UnreadableLine(ValueError):  # noqa: N818 -- a signal between two functions, translated where the line number is known
+    """The line claims to be a message that matters, and cannot be read."""
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Lines in
+
+
+def read_message(line: bytes) -> Message:
+    """Read one line.
+
+    Raises:
+        UnreadableLine: it starts like a JSON object and is none, or is a RECORD, STATE or status out of shape.
+    """
+    line = line.strip()
+    if not line.startswith(b"{"):
+        return _NO_MESSAGE
+    message = _parse(line)
+    read = _READERS.get(message.get("type", ""), None) if isinstance(message.get("type"), str) else None
+    return read(message, line) if read else _IGNORED
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        parsed: Any = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        parsed = _parse_tolerant(line)
+    else:
+        if _has_wide_number(parsed):
+            parsed = _parse_tolerant(line)
+    if not isinstance(parsed, dict):
+        raise UnreadableLine
+    return parsed
+
+
+def _parse_tolerant(line: bytes) -> Any:
+    """The standard parser: exact integers of any length, NaN literals, lone surrogates; bad UTF-8 is replaced."""
+    try:
+        return json.loads(line.decode("utf-8", errors="replace"), strict=False)
+    except (ValueError, RecursionError):
+        raise UnreadableLine from None
+
+
+def _has_wide_number(value: Any) -> bool:
+    """Whether a float is so large that it may have been an integer beyond 64 bits."""
+    if isinstance(value, float):
+        return not -_EXACT_BELOW < value < _EXACT_BELOW
+    if isinstance(value, dict):
+        return any(map(_has_wide_number, value.values()))
+    if isinstance(value, list) and value:
+        if isinstance(value[0], float):
+            try:  # a vector: two passes at C speed
+                return not (min(value) > -_EXACT_BELOW and max(value) < _EXACT_BELOW)
+            except TypeError:
+                pass
+        return any(map(_has_wide_number, value))
+    return False
+
+
+def _read_record(message: dict[str, Any], line: bytes) -> Message:
+    record = message.get("record")
+    if not isinstance(record, dict):
+        raise UnreadableLine
+    name, data = record.get("stream"), record.get("data")
+    if not isinstance(name, str) or not isinstance(data, dict):
+        raise UnreadableLine
+    meta = record.get("meta")
+    changes = meta.get("changes") if isinstance(meta, dict) else None
+    return Record(
+        descriptor=Descriptor.of(record.get("namespace"), name),
+        data=data,
+        emitted_at=_milliseconds(record.get("emitted_at")),
+        changes=tuple(change for change in changes if isinstance(change, dict)) if isinstance(changes, list) else (),
+        size_bytes=len(line),
+    )
+
+
+def _milliseconds(emitted_at: object) -> int | None:
+    """PyAirbyte's cache sends seconds; below 10^11 milliseconds would be a moment before March 1973."""
+    if isinstance(emitted_at, bool) or not isinstance(emitted_at, int | float):
+        return None
+    if not 0 <= emitted_at < 10**15:  # NaN fails this too
+        return None
+    return int(emitted_at * 1000) if emitted_at < 10**11 else int(emitted_at)
+
+
+def _read_state(message: dict[str, Any], line: bytes) -> Message:
+    state = message.get("state")
+    if not isinstance(state, dict):
+        raise UnreadableLine
+    kind = _state_kind(state)
+    if kind == "STREAM":
+        stream = state["stream"]
+        return State(line, kind, _descriptors([stream]), is_reset=not stream.get("stream_state"))
+    if kind == "GLOBAL":
+        listed = state["global"].get("stream_states") or []
+        listed = [stream for stream in listed if isinstance(stream, dict)]
+        is_reset = not any(stream.get("stream_state") for stream in listed) and not state["global"].get("shared_state")
+        return State(line, kind, _descriptors(listed), is_reset=is_reset)
+    return State(line, kind, (), is_reset=not state.get("data"))
+
+
+def _state_kind(state: dict[str, Any]) -> StateKind:
+    if state.get("type") != "LEGACY":
+        if isinstance(state.get("stream"), dict):
+            return "STREAM"
+        if isinstance(state.get("global"), dict):
+            return "GLOBAL"
+    if state.get("type") in {"STREAM", "GLOBAL"}:
+        raise UnreadableLine
+    return "LEGACY"
+
+
+def _descriptors(streams: list[dict[str, Any]]) -> tuple[Descriptor, ...]:
+    found = (stream.get("stream_descriptor") for stream in streams)
+    return tuple(Descriptor.of(each.get("namespace"), each.get("name")) for each in found if isinstance(each, dict))
+
+
+def _read_trace(message: dict[str, Any], _line: bytes) -> Message:
+    trace = message.get("trace")
+    status = trace.get("stream_status") if isinstance(trace, dict) else None
+    if not isinstance(status, dict):
+        return _IGNORED
+    descriptor = status.get("stream_descriptor")
+    if not isinstance(descriptor, dict) or not isinstance(status.get("status"), str):
+        raise UnreadableLine
+    return StreamStatus(Descriptor.of(descriptor.get("namespace"), descriptor.get("name")), status["status"])
+
+
+_READERS: Mapping[str, Callable[[dict[str, Any], bytes], Message]] = {
+    "RECORD": _read_record,
+    "STATE": _read_state,
+    "TRACE": _read_trace,
+}
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Lines out
+
+
+class MessageWriter:
+    """Writes messages to a binary stream, one line each, flushed each (a pipe is block-buffered otherwise).
+
+    Texts are masked before they are serialized, so that a mask can neither break the JSON nor miss an
+    escaped secret. STATEs are never touched.
+    """
+
+    def __init__(self, stream: BinaryIO, redactor: Redactor | None = None) -> None:
+        self._stream = stream
+        self._redactor = redactor or Redactor(())
+        self._lock = threading.Lock()
+
+    def redact(self, redactor: Redactor) -> None:
+        """Mask these secrets from now on."""
+        self._redactor = redactor
+
+    def state(self, line: bytes) -> None:
+        """Emit a STATE as it is."""
+        self._write(line)
+
+    def spec(self, spec: Mapping[str, Any]) -> None:
+        """Emit the connector's specification."""
+        self._emit({"type": "SPEC", "spec": spec})
+
+    def connection_status(self, *, succeeded: bool, message: str) -> None:
+        """Emit the outcome of a check."""
+        status = "SUCCEEDED" if succeeded else "FAILED"
+        self._emit(
+            {"type": "CONNECTION_STATUS", "connectionStatus": {"status": status, "message": self._mask(message)}}
+        )
+
+    def log(self, level: LogLevel, message: str) -> None:
+        """Emit a log line."""
+        self._emit({"type": "LOG", "log": {"level": level, "message": self._mask(message)}})
+
+    def error(self, error: ConnectorError, stack_trace: str = "") -> None:
+        """Emit the TRACE that tells the platform why the sync fails and whether to try again."""
+        body = {
+            "message": self._mask(error.message)[:_MESSAGE_LIMIT],
+            "internal_message": self._mask(error.detail or type(error).__name__)[:_MESSAGE_LIMIT],
+            "stack_trace": self._mask(stack_trace)[:_TRACE_LIMIT],
+            "failure_type": error.failure_type,
+        }
+        self._emit({"type": "TRACE", "trace": {"type": "ERROR", "emitted_at": time.time() * 1000, "error": body}})
+
+    def _mask(self, text: str) -> str:
+        return self._redactor.mask(text).encode("utf-8", errors="replace").decode()
+
+    def _emit(self, message: Mapping[str, Any]) -> None:
+        self._write(orjson.dumps(message))
+
+    def _write(self, line: bytes) -> None:
+        with self._lock:
+            self._stream.write(line + b"\n")
+            self._stream.flush()
+
+
+# ----------------------------------------------------------------------------------------------------------
+# The one change a STATE may suffer
+
+_DECODER = json.JSONDecoder(strict=False)
+_BLANKS = " \t\r\n"
+
+
+def with_counts(raw: bytes, record_count: int, rejected_count: int = 0) -> bytes:
+    """The STATE line with `destinationStats` set, every other byte as it came.
+
+    Counts are JSON floats because the protocol says so. Works on the text, since no parser keeps integers,
+    number spellings, duplicate members and lone surrogates all at once.
+    """
+    stats = f'"recordCount":{float(record_count)}'
+    if rejected_count:
+        stats += f',"rejectedRecordCount":{float(rejected_count)}'
+    text = raw.decode("utf-8", errors="surrogateescape")
+    states = [span for name, *span in _members(text, text.index("{")) if name == "state"]
+    start, end = states[-1]  # of duplicate members the last one counts
+    old = [span for name, *span in _members(text, start) if name == "destinationStats"]
+    if old:
+        for old_start, old_end in reversed(old):
+            text = f"{text[:old_start]}{{{stats}}}{text[old_end:]}"
+    else:
+        comma = "" if text[start + 1 : end - 1].strip(_BLANKS) == "" else ","
+        text = f'{text[: end - 1]}{comma}"destinationStats":{{{stats}}}{text[end - 1 :]}'
+    return text.encode("utf-8", errors="surrogateescape")
+
+
+def _members(text: str, start: int) -> list[tuple[str, int, int]]:
+    """The members of the JSON object that starts at `start`: name, and where the value begins and ends."""
+    members = []
+    at = _skip_blanks(text, start + 1)
+    while text[at] != "}":
+        name, at = _DECODER.raw_decode(text, at)
+        value_at = _skip_blanks(text, _skip_blanks(text, at) + 1)
+        _, end = _DECODER.raw_decode(text, value_at)
+        members.append((name, value_at, end))
+        at = _skip_blanks(text, end)
+        if text[at] == ",":
+            at = _skip_blanks(text, at + 1)
+    return members
+
+
+def _skip_blanks(text: str, at: int) -> int:
+    while text[at] in _BLANKS:
+        at += 1
+    return at
+
+
+def unreadable(line_number: int) -> SystemFault:
+    """The failure for an input line that matters and cannot be read; its content is not shown."""
+    return SystemFault(
+        f"Line {line_number} of the input is not a readable Airbyte message, so the sync stops before anything is lost; "
+        "look at that line of the source's output."
+    )

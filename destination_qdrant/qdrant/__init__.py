@@ -1,0 +1,40 @@
+"""The Qdrant side: one interface (`base.Store`), a server and an embedded engine behind it.
+
+`open_store` picks one by the configuration and imports nothing of the other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ..config import ApiKeyAuth, Indexing
+from .base import Store
+
+
+def open_store(indexing: Indexing, *, read_only: bool, sleep: Callable[[float], object] = time.sleep) -> Store:
+    """The collection of the configuration, in the Qdrant of the configuration.
+
+    Args:
+        indexing: where it is.
+        read_only: for a check: nothing is written, and a server that is away is given up soon.
+        sleep: waits between tries; it may raise to stop them.
+
+    Raises:
+        ConfigError: the address is none, or the folder is not to be had.
+    """
+    if folder := indexing.embedded_folder:
+        from .embedded import open_embedded  # noqa: PLC0415 -- only this path needs the engine
+
+        return open_embedded(folder, indexing.collection, read_only=read_only)
+    from .server import CHECK, WRITE, open_server  # noqa: PLC0415 -- only this path needs the client, which is slow
+
+    auth = indexing.auth_method
+    return open_server(
+        indexing.url,
+        indexing.collection,
+        api_key=auth.api_key.get_secret_value() if isinstance(auth, ApiKeyAuth) else None,
+        prefer_grpc=indexing.prefer_grpc,
+        patience=CHECK if read_only else WRITE,
+        sleep=sleep,
+    )

@@ -1,0 +1,178 @@
+"""The one interface to a Qdrant, in types that belong to no client.
+
+Two adapters implement it: `server` (qdrant-client) and `embedded` (qdrant-edge-py).
+Neither this module nor anything above it knows which one is at work.
+
+Rules that every adapter keeps:
+
+1.  A call that returns has taken effect: `upsert` and the deletes come back only after Qdrant said *completed*
+    (`docs/delivery.md`). `flush` returns when everything before it survives a loss of power, as far as the
+    adapter can tell.
+2.  A refused `upsert` may have been stored in part; the whole batch then counts as unknown and is written again.
+3.  Only `create` and `create_indexes` change the shape of a collection; nothing ever recreates or deletes one.
+4.  Foreign exceptions are translated here, once, into those of `errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from ..vectors import Dense, Vectors
+
+PointId = int | str
+"""An unsigned 64-bit integer, or a UUID in lower-case hyphenated form (the only ids Qdrant has)."""
+
+Distance = Literal["cos", "dot", "euc", "manhattan"]
+IndexType = Literal["keyword", "integer", "datetime"]
+VectorKind = Literal["dense", "sparse", "multi"]
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What is written: one point, whole (an upsert replaces vectors and payload)."""
+
+    id: PointId
+    vectors: Vectors
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPoint:
+    """What was read: an id and the payload fields that were asked for."""
+
+    id: PointId
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPoint:
+    """One hit of a search, best first."""
+
+    id: PointId
+    score: float
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorSchema:
+    """One vector of a collection. `dimensions` and `distance` are None for sparse ones."""
+
+    kind: VectorKind
+    dimensions: int | None = None
+    distance: Distance | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """The shape of a collection: vector name (`vectors.UNNAMED` for the unnamed one) -> schema; indexed fields."""
+
+    vectors: Mapping[str, VectorSchema]
+    indexes: Mapping[str, IndexType | str] = field(default_factory=dict)
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Filters: a conjunction of conditions on top-level payload fields.
+
+
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """The field holds this keyword."""
+
+    field: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """The field holds one of these keywords."""
+
+    field: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """The field holds an integer smaller than this."""
+
+    field: str
+    bound: int
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The field is absent, null or an empty list."""
+
+    field: str
+
+
+Condition = Equals | AnyOf | Below | Missing
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """All of `must` hold and none of `must_not` does."""
+
+    must: tuple[Condition, ...]
+    must_not: tuple[Condition, ...] = ()
+
+
+class Store(Protocol):
+    """One collection in a Qdrant. Safe to call from several threads at once."""
+
+    @property
+    def place(self) -> str:
+        """Where the collection is, for a log line: never a secret."""
+        ...
+
+    def describe(self) -> CollectionInfo | None:
+        """The collection's shape; None when it does not exist."""
+        ...
+
+    def create(self, vectors: Mapping[str, VectorSchema]) -> None:
+        """Create the collection. Its having appeared meanwhile is not an error."""
+        ...
+
+    def create_indexes(self, fields: Mapping[str, IndexType]) -> None:
+        """Create the payload indexes that are missing; return when they serve filters."""
+        ...
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points whole.
+
+        Every point is checked before anything is sent: vector names, kinds, dimensions, finite as float32.
+
+        Raises:
+            SystemFault: a point does not fit the collection (a bug above this layer).
+            ConfigError: Qdrant refuses for good. TransientError: it may accept later.
+        """
+        ...
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Delete points by id; ids that do not exist are no error."""
+        ...
+
+    def delete_where(self, where: Where) -> None:
+        """Delete every point that matches."""
+        ...
+
+    def scroll(self, where: Where, fields: Sequence[str]) -> Iterator[StoredPoint]:
+        """Every point that matches, once, with these payload fields."""
+        ...
+
+    def count(self, where: Where) -> int:
+        """How many points match, exactly."""
+        ...
+
+    def search(self, name: str, vector: Dense, limit: int) -> list[ScoredPoint]:
+        """The points whose vector `name` is nearest, best first, with their whole payload."""
+        ...
+
+    def flush(self) -> None:
+        """Make everything written so far durable."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and locks. The store is not used afterwards."""
+        ...

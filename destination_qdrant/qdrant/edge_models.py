@@ -1,0 +1,161 @@
+"""Between the store's neutral types and those of qdrant_edge.
+
+Like `embedded`, the only importers of qdrant_edge: this module knows its types, `embedded` its shard.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+import qdrant_edge as edge
+
+from ..errors import ConfigError, SystemFault
+from ..vectors import Dense, Multi, ServerText, Sparse, Vector, unpack
+from .base import AnyOf, Below, Condition, Equals, IndexType, Missing, Point, PointId, StoredPoint, VectorSchema, Where
+
+# One engine call holds the interpreter lock, so other threads stand still for its time: 20 to 30 ms at this size.
+MAX_POINTS_A_CALL = 512
+MAX_BYTES_A_CALL = 8 << 20
+
+_POINT_OVERHEAD = 64
+"""Bytes of a point besides vectors and payload: its id in the log and in two tables, versions, flags."""
+
+_DISTANCES = {
+    "cos": edge.Distance.Cosine,
+    "dot": edge.Distance.Dot,
+    "euc": edge.Distance.Euclid,
+    "manhattan": edge.Distance.Manhattan,
+}
+_INDEX_TYPES: Mapping[IndexType, edge.PayloadSchemaType] = {
+    "keyword": edge.PayloadSchemaType.Keyword,
+    "integer": edge.PayloadSchemaType.Integer,
+    "datetime": edge.PayloadSchemaType.Datetime,
+}
+_PLAIN_KEY = re.compile(r"[\w-]+")
+
+
+def to_config(vectors: Mapping[str, VectorSchema]) -> edge.EdgeConfig:
+    """The engine's settings for a new collection with these vectors."""
+    sparse = {name: edge.EdgeSparseVectorParams() for name, schema in vectors.items() if schema.kind == "sparse"}
+    dense = {name: _to_params(schema) for name, schema in vectors.items() if name not in sparse}
+    # The log (wal_enabled) is what lets acknowledged points survive a kill, and it holds the engine's own lock.
+    return edge.EdgeConfig(vectors=dense, sparse_vectors=sparse, wal_enabled=True)
+
+
+def _to_params(schema: VectorSchema) -> edge.EdgeVectorParams:
+    if schema.dimensions is None or schema.distance is None:
+        raise SystemFault(f"A {schema.kind} vector needs dimensions and a distance.")
+    multi = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim) if schema.kind == "multi" else None
+    return edge.EdgeVectorParams(schema.dimensions, _DISTANCES[schema.distance], multivector_config=multi)
+
+
+def to_point(point: Point) -> edge.Point:
+    """A point as the engine takes it."""
+    return edge.Point(point.id, {name: _to_vector(item) for name, item in point.vectors.items()}, dict(point.payload))
+
+
+def _to_vector(vector: Vector) -> list[float] | list[list[float]] | edge.SparseVector:
+    match vector:
+        case Dense():
+            return vector.values()
+        case Multi():
+            return [unpack(row) for row in vector.rows]
+        case Sparse():
+            return edge.SparseVector(list(vector.indices), unpack(vector.packed))
+        case ServerText():
+            raise ConfigError(
+                "An embedded Qdrant cannot embed text itself; choose an embedding mode that gives vectors, "
+                "or a Qdrant server in the field indexing.url."
+            )
+
+
+def in_calls(points: Sequence[Point]) -> Iterator[tuple[list[edge.Point], int]]:
+    """Cut points into engine calls, each with its size in bytes."""
+    call: list[edge.Point] = []
+    size = 0
+    for point in points:
+        added = _size(point)
+        if call and (len(call) == MAX_POINTS_A_CALL or size + added > MAX_BYTES_A_CALL):
+            yield call, size
+            call, size = [], 0
+        call.append(to_point(point))
+        size += added
+    if call:
+        yield call, size
+
+
+def _size(point: Point) -> int:
+    return _POINT_OVERHEAD + len(orjson.dumps(dict(point.payload))) + sum(map(_vector_size, point.vectors.values()))
+
+
+def _vector_size(vector: Vector) -> int:
+    match vector:
+        case Dense():
+            return len(vector.packed)
+        case Sparse():
+            return 2 * len(vector.packed)
+        case Multi():
+            return sum(map(len, vector.rows))
+        case ServerText():
+            return 0
+
+
+# ----------------------------------------------------------------------------------------------------------
+
+
+def to_path(field: str) -> str:
+    """A payload field as a path of the engine, in which an unquoted dot or bracket has a meaning of its own."""
+    if _PLAIN_KEY.fullmatch(field):
+        return field
+    if '"' in field:
+        # Qdrant's paths have no escape for it.
+        raise SystemFault("Qdrant cannot address a payload field whose name holds a double quote.")
+    return f'"{field}"'
+
+
+def from_path(path: str) -> str:
+    """The payload field behind a path made by `to_path`."""
+    return path[1:-1] if path.startswith('"') and path.endswith('"') else path
+
+
+def to_filter(where: Where) -> edge.Filter:
+    """A filter as the engine takes it."""
+    return edge.Filter(
+        must=[_to_condition(each) for each in where.must], must_not=[_to_condition(each) for each in where.must_not]
+    )
+
+
+def _to_condition(condition: Condition) -> edge.FieldCondition | edge.IsEmptyCondition:
+    key = to_path(condition.field)
+    match condition:
+        case Equals():
+            return edge.FieldCondition(key, match=edge.MatchValue(condition.value))
+        case AnyOf():
+            return edge.FieldCondition(key, match=edge.MatchAny(list(condition.values)))
+        case Below():
+            return edge.FieldCondition(key, range=edge.RangeFloat(lt=condition.bound))
+        case Missing():
+            return edge.IsEmptyCondition(key)
+
+
+def to_index(field: str, index_type: IndexType) -> edge.UpdateOperation:
+    """The operation that creates a payload index."""
+    return edge.UpdateOperation.create_field_index(to_path(field), _INDEX_TYPES[index_type])
+
+
+def from_indexes(schema: Mapping[str, edge.PayloadIndexInfo]) -> dict[str, str]:
+    """Indexed fields with their types, in the words of Qdrant's REST interface."""
+    return {from_path(path): str(index.data_type).rpartition(".")[2].lower() for path, index in schema.items()}
+
+
+def from_id(point_id: Any) -> PointId:
+    """An id as this connector writes it: the engine returns `uuid.UUID` objects."""
+    return point_id if isinstance(point_id, int) else str(point_id)
+
+
+def from_record(record: edge.Record) -> StoredPoint:
+    """A point that a scroll returned."""
+    return StoredPoint(from_id(record.id), record.payload or {})

@@ -1,0 +1,353 @@
+"""What a Qdrant server's refusals mean (pure: statuses and texts in, exceptions of `errors` out).
+
+REST and gRPC say the same in two ways; the adapter brings both into one `Answer`. What comes out is
+
+    Retryable        trying the same again may help; it carries what to raise when it does not
+    TooLargeError         the same again never helps, a smaller request does
+    ConfigError      the user or the operator must act
+    SystemFault      the server broke the contract, or this connector did
+
+The server's texts are matched and never shown: they can quote the payload. Numbers and field names come out of them
+through strict patterns only. The texts are those of Qdrant 1.18 (`docs/delivery.md`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ..errors import ConfigError, ConnectorError, SystemFault, TransientError
+from ..retry import Retryable
+
+#: How long a full disk is waited for: a flush of the server's log can free some room within seconds.
+FULL_SECONDS: Final = 30.0
+
+_REDIRECTS: Final = range(300, 400)
+
+NoAnswer = Literal["refused", "unknown host", "tls", "proxy", "timeout", "lost", "not Qdrant"]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What was asked of the server, in the words of the sentences below."""
+
+    doing: str
+    """Completes "Qdrant could not ...", with the collection."""
+    right: str
+    """The right that it takes."""
+    place: str
+    loopback: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A refusal. `status` is HTTP's; gRPC's codes are given as their HTTP twins."""
+
+    status: int
+    text: str = ""
+    retry_after: float | None = None
+    code: str = ""
+    genuine: bool = True
+    """Whether it has the form of Qdrant's own answers (a proxy's has not)."""
+
+
+class TooLargeError(ConfigError):
+    """The request is larger than the server takes; `allowed` is its limit in points, when it said one."""
+
+    def __init__(self, message: str, *, detail: str = "", allowed: int | None = None) -> None:
+        """The message is for the case that nothing smaller can be sent."""
+        super().__init__(message, detail=detail)
+        self.allowed = allowed
+
+
+class CollectionMissingError(ConfigError):
+    """There is no such collection."""
+
+
+class AlreadyExistsError(ConfigError):
+    """What was to be created is there."""
+
+
+class ExactCountError(ConfigError):
+    """The collection's strict mode refuses exact counts."""
+
+
+def refused(answer: Answer, call: Call) -> Retryable | ConnectorError:
+    """What a refusal means for this call."""
+    if answer.status in _BY_STATUS:
+        return _BY_STATUS[answer.status](answer, call)
+    if answer.status in _REDIRECTS:
+        return _config(answer, call, "was redirected: set indexing.url to the address that it is redirected to")
+    if answer.status in {405, 501}:
+        return _config(answer, call, "does not know this operation: check indexing.url, and that the server is current")
+    return _unknown(answer, call)
+
+
+def unanswered(kind: NoAnswer, call: Call) -> Retryable | ConnectorError:
+    """What it means that no answer came; such a write may have been applied or not."""
+    sentence = f"Qdrant at {call.place} could not {call.doing}: {_NO_ANSWER[kind]}."
+    if kind in {"tls", "not Qdrant"}:
+        return ConfigError(sentence, detail=kind)
+    if kind == "refused" and call.loopback:
+        sentence += (
+            " Inside a container localhost is the container itself: use host.docker.internal, the name of"
+            " Qdrant's service on a shared network, or the machine's address instead."
+        )
+    return Retryable(TransientError(sentence, detail=kind))
+
+
+def unfinished(status: str, call: Call) -> Retryable:
+    """What it means that a write was accepted and not confirmed as done."""
+    return Retryable(
+        TransientError(
+            f"Qdrant at {call.place} took the request to {call.doing} but did not confirm that it is done;"
+            " the server is overloaded or stuck, see its log.",
+            detail=status,
+        )
+    )
+
+
+_NO_ANSWER: Final[dict[NoAnswer, str]] = {
+    "refused": "the connection was refused; check host and port of indexing.url and that Qdrant is running",
+    "unknown host": "the host name of indexing.url could not be resolved",
+    "tls": "no TLS connection could be made; use http:// in indexing.url if the server has no TLS,"
+    " else check its certificate",
+    "proxy": "the proxy named by the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) did not let it through;"
+    " add the host to NO_PROXY if it needs no proxy",
+    "timeout": "no answer came in time",
+    "lost": "the connection was lost without an answer; check that indexing.url names the REST port"
+    " (usually 6333), and http or https as the server has it",
+    "not Qdrant": "what answers there is not a Qdrant; check host, port and path of indexing.url",
+}
+
+
+# ----------------------------------------------------------------------------------------------------------
+# By status
+
+
+def _bad_request(answer: Answer, call: Call) -> Retryable | ConnectorError:
+    for pattern, build in _TEXTS:
+        if found := pattern.search(answer.text):
+            return build(found, answer, call)
+    return _unknown(answer, call)
+
+
+def _no_key(answer: Answer, call: Call) -> ConnectorError:
+    if "Must provide an API key" in answer.text:
+        return _config(answer, call, "asks for an API key: set indexing.auth_method to an API key")
+    return _config(answer, call, "does not know the API key: correct indexing.auth_method.api_key")
+
+
+def _forbidden(answer: Answer, call: Call) -> ConnectorError:
+    if "ExpiredSignature" in answer.text:
+        return _config(answer, call, "says that the API key has expired: set indexing.auth_method.api_key to a new one")
+    if "InvalidSignature" in answer.text:
+        return _config(answer, call, "says that the API key is not its own: correct indexing.auth_method.api_key")
+    if re.search(r"Forbidden: Access to collection", answer.text):
+        return _config(
+            answer,
+            call,
+            "says that the API key has no access to this collection: give the key access to it, or correct"
+            " indexing.collection. If the collection does not exist yet, create it beforehand or use a key with"
+            " global manage rights",
+        )
+    return _config(
+        answer, call, f"says that the API key in indexing.auth_method lacks the right: it needs {call.right}"
+    )
+
+
+def _missing(answer: Answer, call: Call) -> ConnectorError:
+    if not answer.genuine:
+        return _config(answer, call, "knows no such path: check the path and port of indexing.url")
+    return CollectionMissingError(
+        f"Qdrant at {call.place} could not {call.doing}: it does not exist.", detail=answer.code
+    )
+
+
+def _exists(answer: Answer, call: Call) -> ConnectorError:
+    return AlreadyExistsError(f"Qdrant at {call.place} could not {call.doing}: it exists already.", detail=answer.code)
+
+
+def _limited(answer: Answer, call: Call) -> Retryable | ConnectorError:
+    if "split your request" in answer.text and answer.retry_after is None:
+        return _too_large(
+            answer, call, "a single point is more than the rate limit of the collection allows per minute"
+        )
+    return _transient(answer, call, "its rate limit is exhausted")
+
+
+def _invalid(answer: Answer, call: Call) -> ConnectorError:
+    if "collection name" in answer.text:
+        return _config(answer, call, "does not take the name: change indexing.collection (no / * : and at most 255)")
+    return _unknown(answer, call)
+
+
+def _failed(answer: Answer, call: Call) -> Retryable | ConnectorError:
+    if "No space left on device" in answer.text:
+        return _full(answer, call, "its disk is full: free space on the server's disk, or enlarge it")
+    if "InferenceService" in answer.text:
+        return _config(answer, call, "has no service for embedding texts with this model: choose another embedding")
+    if "not implemented" in answer.text:
+        return _config(answer, call, "does not implement it: use a current version of Qdrant")
+    return _transient(answer, call, "it failed")
+
+
+def _quota(answer: Answer, call: Call) -> Retryable | ConnectorError:
+    return _full(answer, call, "the quota of its disk or memory is used up: enlarge it, or delete something")
+
+
+def _away(answer: Answer, call: Call) -> Retryable:
+    return _transient(answer, call, "it is not available")
+
+
+def _late(answer: Answer, call: Call) -> Retryable:
+    return _transient(answer, call, "no answer came in time")
+
+
+def _body_too_large(answer: Answer, call: Call) -> ConnectorError:
+    return _too_large(answer, call, "a single point is larger than the server takes in one request")
+
+
+_BY_STATUS: Final[dict[int, Callable[[Answer, Call], Retryable | ConnectorError]]] = {
+    400: _bad_request,
+    401: _no_key,
+    403: _forbidden,
+    404: _missing,
+    408: _late,
+    409: _exists,
+    413: _body_too_large,
+    422: _invalid,
+    429: _limited,
+    500: _failed,
+    502: _away,
+    503: _away,
+    504: _late,
+    507: _quota,
+}
+
+
+# ----------------------------------------------------------------------------------------------------------
+# By the text of a 400
+
+_Build = Callable[[re.Match[str], Answer, Call], Retryable | ConnectorError]
+
+
+def _dimension(found: re.Match[str], answer: Answer, call: Call) -> ConnectorError:
+    return _config(
+        answer,
+        call,
+        f"stores vectors of {found[1]} dimensions there and was sent {found[2]}: choose an embedding with {found[1]}"
+        " dimensions, or another indexing.collection",
+    )
+
+
+def _vector_name(_found: re.Match[str], answer: Answer, call: Call) -> ConnectorError:
+    return _config(
+        answer,
+        call,
+        "has other vectors in this collection than at the start of the sync: leave the collection as it is during"
+        " a sync, or choose another indexing.collection",
+    )
+
+
+def _no_index(found: re.Match[str], answer: Answer, call: Call) -> ConnectorError:
+    return _config(
+        answer,
+        call,
+        f'refuses to filter on "{found[1]}" because the field has no index of type {found[2]} (strict mode):'
+        " create it, or give the API key the right to create indexes",
+    )
+
+
+def _limit(found: re.Match[str], answer: Answer, call: Call) -> ConnectorError:
+    message = f"the collection's strict mode allows {found[2]} at once, and {found[1]} were asked for"
+    return _too_large(answer, call, message, allowed=int(found[2]) or None)
+
+
+def _says(sentence: str) -> _Build:
+    """A rule whose sentence takes up to two numbers of the text."""
+    return lambda found, answer, call: _config(answer, call, sentence.format(*found.groups()))
+
+
+_TEXTS: Final[tuple[tuple[re.Pattern[str], _Build], ...]] = (
+    (re.compile(r"larger than allowed|exceeded limit \("), lambda _found, answer, call: _body_too_large(answer, call)),
+    (re.compile(r"Vector dimension error: expected dim: (\d{1,6}), got (\d{1,6})"), _dimension),
+    (re.compile(r"Not existing vector name|Conversion between \w+ and \w+ vectors failed"), _vector_name),
+    (
+        re.compile(
+            r'Index required but not found for "?([\w.-]{1,64})"? of one of the following types: \[([a-z, ]+)\]'
+        ),
+        _no_index,
+    ),
+    (
+        re.compile(r"Index required but not found"),
+        _says("refuses to filter on a field without a fitting index (strict mode): let the API key create indexes"),
+    ),
+    (re.compile(r'Limit exceeded (\d{1,12}) > (\d{1,12}) for "'), _limit),
+    (
+        re.compile(r"(?:Condition size|Filter condition) limit reached \((\d{1,12}) > (\d{1,12})\)"),
+        _says("allows filters of {1} conditions or values and was sent {0} (strict mode): raise that limit"),
+    ),
+    (
+        re.compile(r"(?:Disk|[Mm]emory) usage is at (\d{1,3})% of .{0,80}limit of (\d{1,3})%", re.DOTALL),
+        _says("uses {0}% of its room where its strict mode allows {1}%: free space on the server or raise that limit"),
+    ),
+    (
+        re.compile(
+            r"Max (?:points count|vector storage size|payload storage size) limit of ([\d.]{1,24})(?:MB)? reached"
+        ),
+        _says("has reached the size limit of the collection's strict mode ({0}): raise it or use another collection"),
+    ),
+    (
+        re.compile(r"maximum number of payload ind\w+ \((\d{1,6})\)"),
+        _says("allows no more than {0} indexes in this collection (strict mode): raise that limit"),
+    ),
+    (
+        re.compile(r"Exact search disabled"),
+        lambda _found, answer, call: ExactCountError(
+            f"Qdrant at {call.place} could not {call.doing}: strict mode refuses exact counts.", detail=answer.code
+        ),
+    ),
+    (
+        re.compile(r"Alias with the same name already exists"),
+        _says("has an alias of that name: change indexing.collection"),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------------------------------
+# The sentences
+
+
+def _config(answer: Answer, call: Call, found: str) -> ConfigError:
+    return ConfigError(f"Qdrant at {call.place} refused to {call.doing}; it {found}.", detail=answer.code)
+
+
+def _too_large(answer: Answer, call: Call, found: str, *, allowed: int | None = None) -> TooLargeError:
+    return TooLargeError(
+        f"Qdrant at {call.place} refused to {call.doing}: {found}. Raise that limit on the server.",
+        detail=answer.code,
+        allowed=allowed,
+    )
+
+
+def _transient(answer: Answer, call: Call, found: str) -> Retryable:
+    failure = TransientError(
+        f"Qdrant at {call.place} could not {call.doing}: {found} (last answer: {answer.code}).", detail=answer.code
+    )
+    return Retryable(failure, retry_after=answer.retry_after)
+
+
+def _full(answer: Answer, call: Call, found: str) -> Retryable:
+    failure = ConfigError(f"Qdrant at {call.place} could not {call.doing}: {found}.", detail=answer.code)
+    return Retryable(failure, retry_after=answer.retry_after, within=FULL_SECONDS)
+
+
+def _unknown(answer: Answer, call: Call) -> SystemFault:
+    return SystemFault(
+        f"Qdrant at {call.place} refused to {call.doing} for a reason that this connector does not know"
+        f" ({answer.code}); the log of the server tells more.",
+        detail=answer.code,
+    )

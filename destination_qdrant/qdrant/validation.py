@@ -1,0 +1,194 @@
+"""Whether points fit a collection, and whether a collection fits the embedding model (pure, for every adapter).
+
+Points are checked here and not by Qdrant, because Qdrant may store a random part of a batch that it refuses, and
+because it accepts numbers that are not finite and then puts such points first in every search.
+
+A message names vectors, sizes and kinds; never an id or a payload value, which are record content.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from ..errors import ConfigError, SystemFault
+from ..vectors import FLOAT32_BYTES, UNNAMED, Dense, Multi, ServerText, Sparse, Vector, is_finite
+from .base import CollectionInfo, Point, PointId, VectorKind, VectorSchema
+
+MAX_INTEGER_ID = 2**64 - 1
+MAX_SPARSE_INDEX = 2**32 - 1
+
+#: Levels of lists and objects below a payload field. The embedded engine stores deeper payloads than it can read,
+#: and qdrant-client reads at most 48 levels over gRPC: one such point makes every page that holds it unreadable.
+MAX_NESTING = 48
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+# Without these orjson would write datetimes, dataclasses and the like as text of its own choice.
+_PLAIN_JSON = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+_KINDS: Mapping[type[Vector], VectorKind] = {Dense: "dense", Sparse: "sparse", Multi: "multi"}
+
+
+def check_points(points: Sequence[Point], info: CollectionInfo) -> None:
+    """Check that every point can be stored whole in this collection.
+
+    Raises:
+        SystemFault: one does not fit, which is a bug above this layer.
+    """
+    for point in points:
+        _check_id(point.id)
+        for name, vector in point.vectors.items():
+            _check_vector(name, vector, info)
+        _check_payload(point.payload)
+
+
+def _check_id(point_id: PointId) -> None:
+    if isinstance(point_id, str):
+        valid = _UUID.fullmatch(point_id) is not None
+    else:
+        # True is an int to Python, but no id to Qdrant.
+        valid = type(point_id) is int and 0 <= point_id <= MAX_INTEGER_ID
+    if not valid:
+        raise SystemFault(
+            "A point id is neither an integer from 0 to 2^64-1 nor a UUID in lower-case hyphenated form.",
+            detail=type(point_id).__name__,
+        )
+
+
+def _check_vector(name: str, vector: Vector, info: CollectionInfo) -> None:
+    schema = info.vectors.get(name)
+    if schema is None:
+        raise SystemFault(f"A point has {_label(name)}, but the collection stores {_listing(info)}.")
+    if isinstance(vector, ServerText):
+        # The server's inference gives one vector, dense or sparse by the model.
+        if schema.kind == "multi":
+            raise SystemFault(f"A point has text for {_label(name)}, but the collection stores a multivector there.")
+        return
+    kind = _KINDS[type(vector)]
+    if kind != schema.kind:
+        raise SystemFault(
+            f"A point has a {kind} vector for {_label(name)}, which the collection stores as {schema.kind}."
+        )
+    if isinstance(vector, Dense):
+        _check_rows(name, (vector.packed,), schema)
+    elif isinstance(vector, Multi):
+        _check_rows(name, vector.rows, schema)
+    else:
+        _check_sparse(name, vector)
+
+
+def _check_rows(name: str, rows: Sequence[bytes], schema: VectorSchema) -> None:
+    if not rows:
+        raise SystemFault(f"A point has a multivector without rows for {_label(name)}; expected at least one row.")
+    lengths = {len(row) for row in rows}
+    if len(lengths) > 1:
+        raise SystemFault(f"A point has a multivector with rows of different lengths for {_label(name)}.")
+    (length,) = lengths
+    if length % FLOAT32_BYTES:
+        raise SystemFault(f"A point has {length} bytes for {_label(name)}, which is no whole number of float32 values.")
+    found = length // FLOAT32_BYTES
+    if found != schema.dimensions:
+        raise SystemFault(
+            f"A point has {found} dimensions for {_label(name)}; the collection expects {schema.dimensions}."
+        )
+    _check_finite(name, rows)
+
+
+def _check_sparse(name: str, vector: Sparse) -> None:
+    indices = vector.indices
+    values = len(vector.packed) / FLOAT32_BYTES
+    if values != len(indices):
+        raise SystemFault(f"A point has {len(indices)} indices but {values:g} values for {_label(name)}.")
+    if len(set(indices)) != len(indices):
+        raise SystemFault(f"A point has an index more than once for {_label(name)}; sparse indices must be unique.")
+    if indices and not (min(indices) >= 0 and max(indices) <= MAX_SPARSE_INDEX):
+        raise SystemFault(f"A point has an index outside 0 to {MAX_SPARSE_INDEX} for {_label(name)}.")
+    _check_finite(name, (vector.packed,))
+
+
+def _check_finite(name: str, rows: Sequence[bytes]) -> None:
+    if not all(map(is_finite, rows)):
+        raise SystemFault(f"A point has a number that is not finite as 32-bit float for {_label(name)}.")
+
+
+def _check_payload(payload: Mapping[str, Any]) -> None:
+    if any(map(_is_too_deep, payload.values())):
+        raise SystemFault(
+            f"A payload field is nested deeper than {MAX_NESTING} levels, the most that every client reads."
+        )
+    try:
+        # The cheapest judge of: text keys, JSON values only, integers of 64 bits, no lone surrogates.
+        orjson.dumps(dict(payload), option=_PLAIN_JSON)
+    except TypeError as error:
+        raise SystemFault("A payload holds something that is not JSON, or an integer beyond 64 bits.") from error
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_NESTING + 1):
+        level = [item for parent in level if isinstance(parent, dict | list) for item in _children(parent)]
+        if not level:
+            return False
+    return True
+
+
+def _children(parent: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(parent.values()) if isinstance(parent, dict) else parent
+
+
+# ----------------------------------------------------------------------------------------------------------
+
+
+def check_schema(found: CollectionInfo, name: str, wanted: VectorSchema, *, place: str) -> None:
+    """Check that an existing collection takes the dense vectors `wanted` under `name`.
+
+    Raises:
+        ConfigError: it does not; the sentence names the fields to change.
+    """
+    stored = found.vectors.get(name)
+    if stored is None:
+        raise ConfigError(
+            f"The collection at {place} has no {_title(name)}; it stores {_listing(found)}. "
+            "Use a new collection (field indexing.collection) or one with such a vector."
+        )
+    if stored.kind != wanted.kind:
+        raise ConfigError(
+            f"The collection at {place} stores {_describe(name, stored)}, but the embedding model gives {wanted.kind} "
+            "vectors; use a new collection (field indexing.collection)."
+        )
+    if stored.dimensions != wanted.dimensions:
+        raise ConfigError(
+            f"The collection at {place} stores {_describe(name, stored)}, but the embedding model gives "
+            f"{wanted.dimensions} dimensions; choose another model, set dimensions to {stored.dimensions} (where the "
+            "model allows it), or use a new collection (field indexing.collection)."
+        )
+    if stored.distance != wanted.distance:
+        raise ConfigError(
+            f"The collection at {place} stores {_describe(name, stored)}, but the configured distance is "
+            f"{wanted.distance}; set the field indexing.distance_metric to {stored.distance}, or use a new collection."
+        )
+
+
+def _label(name: str) -> str:
+    return "the unnamed vector" if name == UNNAMED else f'the vector "{name}"'
+
+
+def _title(name: str) -> str:
+    return "unnamed vector" if name == UNNAMED else f'vector named "{name}"'
+
+
+def _describe(name: str, schema: VectorSchema) -> str:
+    called = "unnamed" if name == UNNAMED else f'named "{name}"'
+    if schema.kind == "sparse":
+        return f"sparse vectors ({called})"
+    plural = "vectors" if schema.kind == "dense" else "multivectors"
+    return f"{schema.dimensions}-dimensional {schema.distance} {plural} ({called})"
+
+
+def _listing(info: CollectionInfo) -> str:
+    described = [_describe(name, schema) for name, schema in sorted(info.vectors.items())]
+    return " and ".join(described) or "no vectors"

@@ -1,0 +1,850 @@
+"""The contract of `qdrant.base.Store`, kept by the embedded engine, the wire double and a real server alike.
+
+A server is used when QDRANT_URL names one (QDRANT_API_KEY for its key). Below the contract: what only a folder does.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from destination_qdrant.errors import ConfigError, SystemFault, TransientError
+from destination_qdrant.qdrant.base import (
+    AnyOf,
+    Below,
+    CollectionInfo,
+    Condition,
+    Equals,
+    Missing,
+    Point,
+    PointId,
+    Store,
+    StoredPoint,
+    VectorSchema,
+    Where,
+)
+from destination_qdrant.qdrant.embedded import EmbeddedStore, open_embedded
+from destination_qdrant.vectors import UNNAMED, Dense, Multi, Sparse, Vector, pack
+
+DENSE = {UNNAMED: VectorSchema("dense", 4, "cos")}
+EVERYTHING = Where(())
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def uuid(number: int) -> str:
+    return f"0a000000-0000-5000-8000-{number:012x}"
+
+
+def point(point_id: PointId, **payload: Any) -> Point:
+    return Point(point_id, {UNNAMED: Dense.of([1, 2, 3, 4])}, payload)
+
+
+def ids(points: Sequence[StoredPoint] | Iterator[StoredPoint]) -> list[PointId]:
+    """Integers ascending, then UUIDs: the order in which Qdrant scrolls."""
+    return sorted((each.id for each in points), key=lambda found: (isinstance(found, str), found))
+
+
+def stored(store: Store, *fields: str) -> dict[PointId, dict[str, Any]]:
+    return {each.id: dict(each.payload) for each in store.scroll(EVERYTHING, fields)}
+
+
+# ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Place:
+    """Opens stores on one fresh collection and closes them in the end."""
+
+    connect: Callable[[], Store]
+    opened: list[Store] = field(default_factory=list)
+
+    def open(self) -> Store:
+        store = self.connect()
+        self.opened.append(store)
+        return store
+
+    def close(self) -> None:
+        for store in self.opened:
+            store.close()
+
+
+@pytest.fixture(name="wire", scope="module")
+def _wire() -> Iterator[str]:
+    from wire_double import WireDouble
+
+    with WireDouble() as double:
+        yield double.url
+
+
+@pytest.fixture(name="place", params=["embedded", "double", "server"])
+def _place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    collection = f"test-{secrets.token_hex(8)}"
+    if request.param == "embedded":
+        place = Place(lambda: open_embedded(tmp_path / "qdrant", collection))
+        yield place
+        place.close()
+        return
+    from destination_qdrant.qdrant.server import open_server
+
+    if request.param == "server" and "QDRANT_URL" not in os.environ:
+        pytest.skip("QDRANT_URL names no server")
+    url = request.getfixturevalue("wire") if request.param == "double" else os.environ["QDRANT_URL"]
+    key = os.environ.get("QDRANT_API_KEY") if request.param == "server" else None
+    place = Place(lambda: open_server(url, collection, api_key=key, prefer_grpc=False))
+    yield place
+    place.close()
+    drop(url, collection, key)
+
+
+def drop(url: str, collection: str, key: str | None) -> None:
+    headers = {} if key is None else {"api-key": key}
+    request = urllib.request.Request(f"{url}/collections/{collection}", method="DELETE", headers=headers)  # noqa: S310  # a URL of this test
+    with suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=30):  # noqa: S310  # same
+        pass
+
+
+@pytest.fixture(name="absent")
+def _absent(place: Place) -> Store:
+    """A store whose collection does not exist yet."""
+    return place.open()
+
+
+@pytest.fixture(name="store")
+def _store(absent: Store) -> Store:
+    """A store with a collection of unnamed vectors of four dimensions."""
+    absent.create(DENSE)
+    return absent
+
+
+# ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_collection_is_described_as_none(absent: Store) -> None:
+    assert absent.describe() is None
+
+
+@pytest.mark.parametrize("distance", ["cos", "dot", "euc", "manhattan"])
+def test_describes_what_was_created(absent: Store, distance: Any) -> None:
+    vectors = {UNNAMED: VectorSchema("dense", 4, distance)}
+
+    absent.create(vectors)
+
+    assert absent.describe() == CollectionInfo(vectors)
+
+
+def test_named_sparse_and_multi_vectors_are_described(absent: Store) -> None:
+    vectors = {
+        "text": VectorSchema("dense", 4, "cos"),
+        "words": VectorSchema("sparse"),
+        "rows": VectorSchema("multi", 2, "dot"),
+    }
+
+    absent.create(vectors)
+
+    assert absent.describe() == CollectionInfo(vectors)
+
+
+def test_creating_twice_keeps_the_collection(store: Store) -> None:
+    store.upsert([point(1)])
+
+    store.create(DENSE)
+
+    assert store.count(EVERYTHING) == 1
+
+
+def test_indexes_show_and_can_be_asked_for_again(store: Store) -> None:
+    store.create_indexes({"stream": "keyword", "generation": "integer"})
+    store.create_indexes({"stream": "keyword", "at": "datetime"})
+
+    described = store.describe()
+
+    assert described == CollectionInfo(DENSE, {"stream": "keyword", "generation": "integer", "at": "datetime"})
+
+
+def test_an_index_on_a_dotted_field_is_on_that_field(store: Store) -> None:
+    store.create_indexes({"a.b": "keyword"})
+    store.upsert([point(1, **{"a.b": "x"}), point(2, a={"b": "x"})])
+
+    assert ids(store.scroll(Where((Equals("a.b", "x"),)), [])) == [1]
+    described = store.describe()
+    assert described is not None
+    assert described.indexes == {"a.b": "keyword"}
+
+
+def test_an_upsert_replaces_the_whole_payload(store: Store) -> None:
+    store.upsert([point(1, a=1, b=2)])
+    store.upsert([point(1, b=3)])
+
+    assert stored(store, "a", "b") == {1: {"b": 3}}
+
+
+def test_scroll_returns_the_fields_that_were_asked_for(store: Store) -> None:
+    store.upsert([point(1, a=1, b=2), point(2, c=3)])
+
+    assert stored(store, "a", "c") == {1: {"a": 1}, 2: {"c": 3}}
+    assert stored(store) == {1: {}, 2: {}}
+
+
+def test_integer_and_uuid_ids_come_back_as_written(store: Store) -> None:
+    written: list[PointId] = [0, 7, 2**64 - 1, uuid(1), uuid(2**48 - 1)]
+
+    store.upsert([point(each) for each in written])
+
+    assert ids(store.scroll(EVERYTHING, [])) == written
+
+
+def test_delete_by_id_ignores_ids_that_are_not_there(store: Store) -> None:
+    store.upsert([point(1), point(2), point(uuid(3)), point(uuid(4))])
+
+    store.delete([2, uuid(3), 99, uuid(99)])
+    store.delete([])
+
+    assert ids(store.scroll(EVERYTHING, [])) == [1, uuid(4)]
+
+
+FILTERED = [
+    point(1, stream="a", generation=1, namespace=""),
+    point(2, stream="b", generation=2, namespace="n"),
+    point(3, stream="", generation=3, namespace=None),
+    point(4, stream="a", generation=0, namespace=[]),
+    point(5, generation=-5),
+    point(6, stream=["a", "c"], namespace="n"),
+]
+
+CASES: list[tuple[tuple[Condition, ...], tuple[Condition, ...], list[int]]] = [
+    ((), (), [1, 2, 3, 4, 5, 6]),
+    ((Equals("stream", "a"),), (), [1, 4, 6]),
+    ((Equals("stream", ""),), (), [3]),
+    ((AnyOf("stream", ("b", "c", "never")),), (), [2, 6]),
+    ((AnyOf("stream", ()),), (), []),
+    ((Below("generation", 2),), (), [1, 4, 5]),
+    ((Missing("stream"),), (), [5]),
+    ((Missing("namespace"),), (), [3, 4, 5]),
+    ((Missing("nowhere"),), (), [1, 2, 3, 4, 5, 6]),
+    ((), (Equals("stream", "a"),), [2, 3, 5]),
+    ((), (AnyOf("stream", ("a", "b")),), [3, 5]),
+    ((), (Below("generation", 2),), [2, 3, 6]),
+    ((), (Missing("namespace"),), [1, 2, 6]),
+    ((Equals("stream", "a"), Below("generation", 1)), (), [4]),
+    ((Equals("stream", "a"),), (Missing("namespace"),), [1, 6]),
+    ((Equals("stream", "a"),), (Missing("generation"), Equals("namespace", "")), [4]),
+    ((), (Equals("stream", "a"), Equals("stream", "b")), [3, 5]),
+]
+
+
+@pytest.mark.parametrize("indexed", [True, False], ids=["indexed", "unindexed"])
+def test_every_condition_selects_alone_and_combined(store: Store, *, indexed: bool) -> None:
+    """In particular, `Missing` does not take the empty string for nothing."""
+    if indexed:
+        store.create_indexes({"stream": "keyword", "generation": "integer", "namespace": "keyword"})
+    store.upsert(FILTERED)
+
+    for must, must_not, expected in CASES:
+        where = Where(must, must_not)
+        assert (where, ids(store.scroll(where, []))) == (where, expected)
+        assert (where, store.count(where)) == (where, len(expected))
+
+
+@pytest.mark.parametrize("indexed", [True, False], ids=["indexed", "unindexed"])
+def test_delete_where_deletes_what_scroll_shows(store: Store, *, indexed: bool) -> None:
+    if indexed:
+        store.create_indexes({"stream": "keyword", "generation": "integer", "namespace": "keyword"})
+    everything = {1, 2, 3, 4, 5, 6}
+
+    for must, must_not, expected in CASES:
+        store.upsert(FILTERED)
+        store.delete_where(Where(must, must_not))
+        assert (must, must_not, set(ids(store.scroll(EVERYTHING, [])))) == (must, must_not, everything - set(expected))
+
+
+def test_any_of_takes_a_thousand_values(store: Store) -> None:
+    store.create_indexes({"key": "keyword"})
+    store.upsert([point(number, key=f"k{number}") for number in range(1200)])
+    where = Where((AnyOf("key", tuple(f"k{number}" for number in range(100, 1100))),))
+
+    assert store.count(where) == 1000
+    store.delete_where(where)
+
+    assert ids(store.scroll(EVERYTHING, [])) == [*range(100), *range(1100, 1200)]
+
+
+def test_scroll_shows_each_of_many_points_once(store: Store) -> None:
+    written = [point(number if number % 2 else uuid(number), n=number) for number in range(2500)]
+    store.upsert(written)
+
+    found = list(store.scroll(EVERYTHING, ["n"]))
+
+    assert len(found) == 2500
+    assert {each.id: each.payload["n"] for each in found} == {each.id: each.payload["n"] for each in written}
+
+
+def test_scroll_goes_on_when_its_points_are_deleted_meanwhile(store: Store) -> None:
+    store.upsert([point(number) for number in range(2500)])
+    seen = []
+
+    for each in store.scroll(EVERYTHING, []):
+        seen.append(each.id)
+        # Every second one at once, the next page's first among them.
+        if len(seen) == 1:
+            store.delete([1000, 1001])
+        if len(seen) % 100 == 0:
+            store.delete(seen[-100:])
+
+    assert seen[:1000] == list(range(1000))
+    assert seen[-1498:] == list(range(1002, 2500))
+    assert store.count(EVERYTHING) == 2500 - 2 - len(seen) // 100 * 100 + len({1000, 1001} & set(seen))
+
+
+def test_search_returns_the_nearest_first_with_payload(store: Store) -> None:
+    angles = {1: 0.9, 2: 0.1, 3: 0.5}
+    vectors = {each: Dense.of([math.cos(angle), math.sin(angle), 0, 0]) for each, angle in angles.items()}
+    store.upsert([Point(each, {UNNAMED: vector}, {"id": each}) for each, vector in vectors.items()])
+
+    found = store.search(UNNAMED, Dense.of([1, 0, 0, 0]), 2)
+
+    assert [(hit.id, hit.payload) for hit in found] == [(2, {"id": 2}), (3, {"id": 3})]
+    assert [hit.score for hit in found] == pytest.approx([math.cos(0.1), math.cos(0.5)], abs=1e-5)
+
+
+def test_search_by_a_named_vector(absent: Store) -> None:
+    absent.create({"title": VectorSchema("dense", 2, "euc"), "text": VectorSchema("dense", 2, "dot")})
+    absent.upsert(
+        [
+            Point(1, {"title": Dense.of([1, 1]), "text": Dense.of([0, 1])}, {}),
+            Point(2, {"title": Dense.of([5, 5]), "text": Dense.of([9, 9])}, {}),
+        ]
+    )
+
+    assert [hit.id for hit in absent.search("title", Dense.of([1, 2]), 5)] == [1, 2]
+    assert [hit.id for hit in absent.search("text", Dense.of([1, 2]), 5)] == [2, 1]
+
+
+def test_points_of_every_kind_of_vector_and_of_none(absent: Store) -> None:
+    absent.create(
+        {
+            "text": VectorSchema("dense", 2, "cos"),
+            "words": VectorSchema("sparse"),
+            "rows": VectorSchema("multi", 2, "dot"),
+        }
+    )
+    sparse = Sparse((3, 2**32 - 1), pack([0.5, 1]))
+    absent.upsert(
+        [
+            Point(
+                1, {"text": Dense.of([1, 2]), "words": sparse, "rows": Multi((pack([1, 2]), pack([3, 4])))}, {"n": 1}
+            ),
+            Point(2, {"words": sparse}, {"n": 2}),
+            Point(3, {}, {"n": 3}),
+        ]
+    )
+
+    assert stored(absent, "n") == {1: {"n": 1}, 2: {"n": 2}, 3: {"n": 3}}
+    assert [hit.id for hit in absent.search("text", Dense.of([1, 2]), 5)] == [1]
+
+
+BAD_VECTORS: list[tuple[str, Vector]] = [
+    (UNNAMED, Dense.of([1, 2, 3])),
+    (UNNAMED, Dense.of([1, 2, 3, math.nan])),
+    (UNNAMED, Dense.of([1, 2, 3, 1e39])),
+    (UNNAMED, Sparse((1,), pack([1]))),
+    (UNNAMED, Multi((pack([1, 2, 3, 4]),))),
+    ("title", Dense.of([1, 2, 3, 4])),
+]
+
+
+@pytest.mark.parametrize(("name", "vector"), BAD_VECTORS)
+def test_one_bad_vector_keeps_the_whole_batch_out(store: Store, name: str, vector: Vector) -> None:
+    store.upsert([point(1, version="old")])
+    good = [point(number, version="new") for number in range(1, 1000)]
+
+    with pytest.raises(SystemFault):
+        store.upsert([*good, Point(1000, {name: vector}, {})])
+
+    assert stored(store, "version") == {1: {"version": "old"}}
+
+
+@pytest.mark.parametrize("payload", [{"a": object()}, {"a": "\ud800"}, {"a": 2**64}])
+def test_one_bad_payload_keeps_the_whole_batch_out(store: Store, payload: dict[str, Any]) -> None:
+    with pytest.raises(SystemFault):
+        store.upsert([point(1), point(2, **payload)])
+
+    assert store.count(EVERYTHING) == 0
+
+
+def test_a_search_of_the_wrong_dimension_is_refused(store: Store) -> None:
+    with pytest.raises(SystemFault, match="2 dimensions"):
+        store.search(UNNAMED, Dense.of([1, 2]), 5)
+
+
+def test_odd_payload_keys_and_values_come_back_exactly(store: Store) -> None:
+    payload = {
+        "": "empty key",
+        "a.b": 1,
+        "a": {"b": 2},
+        "with space": 3,
+        "list[]": [1, "x", None, {"y": []}],
+        "ключ 🗝": "значение 🧩\u0000\u2028",
+        'quote"': True,
+        "none": None,
+        "float": 0.5,
+        "whole": 1.0,
+    }
+    store.upsert([Point(1, {UNNAMED: Dense.of([1, 2, 3, 4])}, payload)])
+
+    assert stored(store, "a.b", "a", "with space", "list[]", "ключ 🗝") == {
+        1: {key: payload[key] for key in ("a.b", "a", "with space", "list[]", "ключ 🗝")}
+    }
+    (hit,) = store.search(UNNAMED, Dense.of([1, 2, 3, 4]), 1)
+    assert hit.payload == payload
+
+
+def test_integers_of_64_bits_stay_exact(store: Store) -> None:
+    numbers = [-(2**63), -(2**53) - 1, 0, 2**53 + 1, 2**63 - 1]
+    store.create_indexes({"n": "integer"})
+
+    store.upsert([point(number, n=value) for number, value in enumerate(numbers)])
+
+    assert [payload["n"] for payload in stored(store, "n").values()] == numbers
+
+
+def test_a_big_payload_comes_back_whole(store: Store) -> None:
+    text = "0123456789abcdef" * (1 << 16)
+    store.upsert([point(number, text=text) for number in range(12)])
+
+    assert [payload["text"] == text for payload in stored(store, "text").values()] == [True] * 12
+
+
+def test_four_threads_write_at_once(store: Store) -> None:
+    store.create_indexes({"key": "keyword"})
+    failures: list[Exception] = []
+
+    def write(thread: int) -> None:
+        try:
+            for batch in range(10):
+                start = thread * 10_000 + batch * 100
+                store.upsert([point(start + number, key=f"{thread}-{batch}") for number in range(100)])
+                store.delete_where(Where((Equals("key", f"{thread}-{batch - 1}"),)))
+                store.count(EVERYTHING)
+            store.flush()
+        except Exception as error:  # noqa: BLE001  # handed to the main thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert failures == []
+    assert ids(store.scroll(EVERYTHING, [])) == [
+        thread * 10_000 + 900 + number for thread in range(4) for number in range(100)
+    ]
+
+
+def test_all_is_there_after_flush_close_and_open(place: Place) -> None:
+    first = place.open()
+    first.create(DENSE)
+    first.create_indexes({"stream": "keyword", "generation": "integer", "at": "datetime"})
+    first.upsert([point(number, stream="s", n=number) for number in range(1500)])
+    first.delete([3])
+    before = first.describe()
+    first.flush()
+    first.close()
+
+    second = place.open()
+
+    assert second.describe() == before
+    assert stored(second, "n") == {number: {"n": number} for number in range(1500) if number != 3}
+    assert second.count(Where((Equals("stream", "s"),))) == 1499
+
+
+def test_closing_twice_is_harmless(store: Store) -> None:
+    store.close()
+    store.close()
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Embedded only.
+
+
+@pytest.fixture(name="folder")
+def _folder(tmp_path: Path) -> Path:
+    return tmp_path / "some" / "folder"
+
+
+def filled(folder: Path) -> EmbeddedStore:
+    store = open_embedded(folder, "docs")
+    store.create(DENSE)
+    store.upsert([point(1)])
+    return store
+
+
+def listing(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+def in_python(code: str, *arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """Run code in another process that can import the package."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, **options)
+
+
+def test_looking_creates_nothing(folder: Path) -> None:
+    with_nothing = open_embedded(folder, "docs", read_only=True)
+
+    assert with_nothing.describe() is None
+    assert with_nothing.place == f"{folder / 'docs'} (embedded)"
+    assert not folder.exists()
+    assert not folder.parent.exists()
+
+
+def test_looking_at_a_collection_leaves_no_trace(folder: Path) -> None:
+    filled(folder).close()
+    before = listing(folder)
+
+    assert open_embedded(folder, "docs", read_only=True).describe() == CollectionInfo(DENSE)
+    assert listing(folder) == before
+
+
+def test_looking_works_while_another_writes(folder: Path) -> None:
+    writer = filled(folder)
+
+    assert open_embedded(folder, "docs", read_only=True).describe() == CollectionInfo(DENSE)
+
+    writer.upsert([point(2)])
+    writer.close()
+
+
+def test_a_store_for_looking_does_not_write(folder: Path) -> None:
+    looking = open_embedded(folder, "docs", read_only=True)
+
+    with pytest.raises(SystemFault):
+        looking.create(DENSE)
+    with pytest.raises(SystemFault):
+        looking.upsert([point(1)])
+    assert not folder.exists()
+
+
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    for read_only in (True, False):
+        with pytest.raises(ConfigError, match=r"indexing\.url"):
+            open_embedded(tmp_path / "file" / "sub", "docs", read_only=read_only)
+
+
+def test_a_folder_without_the_right_to_write_is_reported(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    folder.chmod(0o555)
+    root = os.geteuid() == 0
+    try:
+        if root:
+            os.seteuid(65534)
+        for read_only in (True, False):
+            with pytest.raises(ConfigError, match=r"is not writable for the connector.*indexing\.url"):
+                open_embedded(folder, "docs", read_only=read_only)
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "a\\b", "a:b", "a*", "a?", 'a"', "<a", ">a", "a|b", "a\0b", "x" * 256]
+)
+def test_names_that_a_server_refuses_are_refused(folder: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"indexing\.collection"):
+        open_embedded(folder, name)
+    assert not folder.exists()
+
+
+def test_a_name_too_long_for_the_file_system_is_reported(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ENAMETOOLONG.*indexing\.collection"):
+        open_embedded(folder, "ж" * 255)
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "мои документы", "a b", ".hidden", "-"])
+def test_odd_names_work(folder: Path, name: str) -> None:
+    store = open_embedded(folder, name)
+    store.create(DENSE)
+    store.upsert([point(1)])
+    store.close()
+
+    again = open_embedded(folder, name)
+    assert again.count(EVERYTHING) == 1
+    again.close()
+
+
+def test_a_second_writer_is_turned_away_until_the_first_is_done(folder: Path) -> None:
+    first = filled(folder)
+
+    with pytest.raises(TransientError, match="Another process is writing"):
+        open_embedded(folder, "docs")
+    other = open_embedded(folder, "other")
+    first.close()
+    second = open_embedded(folder, "docs")
+
+    assert second.count(EVERYTHING) == 1
+    second.close()
+    other.close()
+
+
+def test_a_second_process_is_turned_away(folder: Path) -> None:
+    first = filled(folder)
+    code = (
+        "import sys, pathlib\n"
+        "from destination_qdrant.errors import TransientError\n"
+        "from destination_qdrant.qdrant.embedded import open_embedded\n"
+        "try: open_embedded(pathlib.Path(sys.argv[1]), 'docs')\n"
+        "except TransientError as error: print(error.message)\n"
+    )
+
+    with in_python(code, folder) as process:
+        printed, _ = process.communicate()
+    first.close()
+
+    assert printed.startswith(f"Another process is writing to the embedded collection at {folder / 'docs'};")
+
+
+def test_a_creation_killed_halfway_is_finished_by_the_next(folder: Path) -> None:
+    filled(folder).close()
+    shutil.rmtree(folder / "docs" / "shard" / "segments")
+    (folder / "docs" / "collection.json").unlink()
+
+    healed = open_embedded(folder, "docs")
+    assert healed.describe() is None
+    healed.create({"text": VectorSchema("dense", 2, "dot")})
+    healed.upsert([Point(1, {"text": Dense.of([1, 2])}, {})])
+
+    assert healed.count(EVERYTHING) == 1
+    healed.close()
+
+
+def test_a_creation_killed_before_its_description_is_finished_by_the_next(folder: Path) -> None:
+    store = open_embedded(folder, "docs")
+    store.create(DENSE)
+    store.close()
+    (folder / "docs" / "collection.json").unlink()
+
+    healed = open_embedded(folder, "docs")
+    healed.create(DENSE)
+
+    assert healed.describe() == CollectionInfo(DENSE)
+    healed.close()
+
+
+def test_points_are_never_taken_for_an_unfinished_creation(folder: Path) -> None:
+    filled(folder).close()
+    description = folder / "docs" / "collection.json"
+    content = description.read_bytes()
+    description.unlink()
+
+    store = open_embedded(folder, "docs")
+    with pytest.raises(ConfigError, match="incomplete or damaged"):
+        store.create(DENSE)
+    store.close()
+
+    description.write_bytes(content)
+    again = open_embedded(folder, "docs")
+    assert again.count(EVERYTHING) == 1
+    again.close()
+
+
+def remove_shard(at: Path) -> None:
+    shutil.rmtree(at / "shard")
+
+
+def remove_segments(at: Path) -> None:
+    shutil.rmtree(at / "shard" / "segments")
+
+
+def spoil_segment(at: Path) -> None:
+    next(at.glob("shard/segments/*/segment.json")).write_text("{")
+
+
+def spoil_description(at: Path) -> None:
+    (at / "collection.json").write_text("[1]")
+
+
+def empty_description(at: Path) -> None:
+    (at / "collection.json").write_text("")
+
+
+@pytest.mark.parametrize("damage", [remove_shard, remove_segments, spoil_segment, spoil_description, empty_description])
+def test_a_damaged_collection_is_reported_and_left_as_it_is(folder: Path, damage: Callable[[Path], None]) -> None:
+    filled(folder).close()
+    damage(folder / "docs")
+    before = listing(folder)
+
+    with pytest.raises(ConfigError, match="is incomplete or damaged; restore"):
+        open_embedded(folder, "docs")
+
+    assert listing(folder) == before
+
+
+def test_looking_sees_missing_files(folder: Path) -> None:
+    filled(folder).close()
+    remove_shard(folder / "docs")
+
+    with pytest.raises(ConfigError, match="is incomplete or damaged"):
+        open_embedded(folder, "docs", read_only=True).describe()
+
+
+def test_a_collection_of_another_format_is_reported(folder: Path) -> None:
+    filled(folder).close()
+    (folder / "docs" / "collection.json").write_text('{"format_version":2,"vectors":{}}')
+
+    with pytest.raises(ConfigError, match="written in another format than 1"):
+        open_embedded(folder, "docs")
+
+
+def test_a_failed_opening_lets_go_of_the_lock(folder: Path) -> None:
+    filled(folder).close()
+    description = folder / "docs" / "collection.json"
+    content = description.read_bytes()
+    description.write_text("{}")
+    with pytest.raises(ConfigError):
+        open_embedded(folder, "docs")
+    description.write_bytes(content)
+
+    open_embedded(folder, "docs").close()
+
+
+# ----------------------------------------------------------------------------------------------------------
+
+WRITE_FOREVER = """
+import itertools, pathlib, sys
+from destination_qdrant.qdrant.base import Point, VectorSchema
+from destination_qdrant.qdrant.embedded import open_embedded
+from destination_qdrant.vectors import Dense
+store = open_embedded(pathlib.Path(sys.argv[1]), "docs")
+store.create({"": VectorSchema("dense", 4, "cos")})
+store.create_indexes({"batch": "keyword"})
+for batch in itertools.count():
+    points = [Point(batch * 700 + n, {"": Dense.of([1, 2, 3, n])}, {"batch": str(batch), "n": n}) for n in range(700)]
+    store.upsert(points)
+    if batch % 3 == 2:
+        store.flush()
+    print(batch, flush=True)
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill(folder: Path) -> None:
+    """The log holds what an `upsert` returned from; `flush` is for a loss of power, which no test here can make."""
+    acknowledged = -1
+    for kill_after in (1, 8, 14):
+        shutil.rmtree(folder, ignore_errors=True)
+        with in_python(WRITE_FOREVER, folder) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                acknowledged = int(line)
+                if acknowledged == kill_after:
+                    process.send_signal(signal.SIGKILL)
+        store = open_embedded(folder, "docs")
+        found = {each.id for each in store.scroll(EVERYTHING, [])}
+        store.close()
+
+        assert acknowledged >= kill_after
+        assert set(range((acknowledged + 1) * 700)) - found == set()
+
+
+WRITE_UNTIL_REFUSED = """
+import itertools, os, pathlib, random, sys
+from destination_qdrant.errors import ConfigError
+from destination_qdrant.qdrant.base import Point, VectorSchema, Where
+from destination_qdrant.qdrant.embedded import open_embedded
+from destination_qdrant.vectors import Dense
+folder, reserve = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+store = open_embedded(folder, "docs", reserve_bytes=reserve)
+written = 0
+try:
+    store.create({"": VectorSchema("dense", 256, "cos")})
+    store.create_indexes({"key": "keyword"})
+    while True:
+        vector = Dense.of([random.random() for _ in range(256)])
+        store.upsert([
+            Point(written + n, {"": vector}, {"key": str(written + n), "text": os.urandom(2000).hex()}) for n in range(700)
+        ])
+        written += 700
+except ConfigError as error:
+    print(error.message)
+store.flush()
+store.close()
+store = open_embedded(folder, "docs", reserve_bytes=64 << 20)
+print(store.count(Where(())) >= written > 0)
+"""
+
+
+@pytest.fixture(name="small_disk")
+def _small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["/bin/mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", disk], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("a small file system cannot be mounted here")
+    yield disk
+    subprocess.run(["/bin/umount", disk], check=True)
+
+
+def test_a_disk_that_fills_up_ends_the_writing_with_an_error_and_not_the_process(small_disk: Path) -> None:
+    with in_python(WRITE_UNTIL_REFUSED, small_disk, 128 << 20) as process:
+        printed, _ = process.communicate()
+
+    sentence, *rest = printed.splitlines()
+    assert process.returncode == 0
+    assert sentence.startswith(f"The disk of {small_disk / 'docs'} has ")
+    assert "MB free, but an embedded Qdrant needs " in sentence
+    assert rest == ["True"]
+
+
+def test_a_reserve_that_no_disk_has_refuses_every_write(folder: Path) -> None:
+    filled(folder).close()
+    huge = 1 << 60
+
+    for read_only in (True, False):
+        with pytest.raises(ConfigError, match=rf"The disk of {folder / 'docs'} has \d+ MB free"):
+            open_embedded(folder, "docs", read_only=read_only, reserve_bytes=huge)
+    fresh = open_embedded(folder, "fresh", reserve_bytes=huge)
+    with pytest.raises(ConfigError, match="MB free"):
+        fresh.create(DENSE)
+    fresh.close()
+
+
+def test_a_batch_larger_than_the_engine_takes_at_once_is_written_whole(folder: Path) -> None:
+    store = filled(folder)
+    generator = random.Random(1)  # noqa: S311  # test data
+    sizes = [generator.choice([0, 100, 3_000_000]) for _ in range(30)] + [10] * 1100
+
+    store.upsert([point(number, text="x" * size) for number, size in enumerate(sizes)])
+
+    assert [len(payload["text"]) for payload in stored(store, "text").values()] == sizes
+    store.close()
+
+
+def test_use_after_close_is_a_fault(folder: Path) -> None:
+    store = filled(folder)
+    store.close()
+
+    with pytest.raises(SystemFault, match="after it was closed"):
+        store.count(EVERYTHING)
+    with pytest.raises(SystemFault, match="after it was closed"):
+        store.create(DENSE)

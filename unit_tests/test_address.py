@@ -1,0 +1,84 @@
+"""Taking the URL of a Qdrant server apart."""
+
+from __future__ import annotations
+
+import pytest
+
+from destination_qdrant.errors import ConfigError
+from destination_qdrant.qdrant.address import parse_address
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("http://localhost", "http://localhost:6333"),
+        ("http://localhost:6333/", "http://localhost:6333"),
+        (" https://db.example \n", "https://db.example:6333"),
+        ("https://db.example:443", "https://db.example:443"),
+        ("https://db.example:443/qdrant/", "https://db.example:443/qdrant"),
+        ("http://db.example/a/b//", "http://db.example:6333/a/b"),
+        ("http://localhost:6333/dashboard", "http://localhost:6333"),
+        ("http://localhost:6333/dashboard/#/collections/docs", "http://localhost:6333"),
+        ("http://localhost/qdrant/dashboard/", "http://localhost:6333/qdrant"),
+        ("HTTP://Localhost:7000", "http://localhost:7000"),
+        ("http://[::1]:6333", "http://[::1]:6333"),
+        ("http://qdrant_db:6333", "http://qdrant_db:6333"),
+    ],
+)
+def test_urls_that_are_understood(url: str, whole: str) -> None:
+    assert parse_address(url).url == whole
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost",
+        "localhost:6333",
+        "grpc://localhost:6334",
+        "file:///folder",
+        "http://",
+        "http://:6333",
+        "http://host:port",
+        "http://host:99999",
+        "http://[::1",
+        "http://ho st:6333",
+        "http://host/a b",
+        "http://host/{x}",
+        "http://host:6333?api-key=hunter2",
+        "http://ada:hunter2@host:6333",
+        "http://hunter2@host:6333",
+    ],
+)
+def test_urls_that_are_refused_are_never_shown(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^indexing\.url ") as caught:
+        parse_address(url)
+
+    assert "hunter2" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "port"),
+    [
+        ("http://host", 6334),
+        ("https://host:443", 6334),
+        ("http://host:16333", 16334),
+        ("http://host/qdrant", None),
+    ],
+)
+def test_where_grpc_is_expected(url: str, port: int | None) -> None:
+    assert parse_address(url).grpc_port == port
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        ("http://localhost", True),
+        ("http://127.0.0.1", True),
+        ("http://127.1.2.3", True),
+        ("http://[::1]", True),
+        ("http://qdrant", False),
+    ],
+)
+def test_addresses_of_the_own_machine(url: str, *, local: bool) -> None:
+    assert parse_address(url).is_loopback is local

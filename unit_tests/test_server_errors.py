@@ -1,0 +1,208 @@
+"""What refusals of a Qdrant server mean, by status and text; the texts are those a server really sent."""
+
+from __future__ import annotations
+
+import pytest
+
+from destination_qdrant.errors import ConfigError, ConnectorError, SystemFault, TransientError
+from destination_qdrant.qdrant.server_errors import (
+    AlreadyExistsError,
+    Answer,
+    Call,
+    CollectionMissingError,
+    ExactCountError,
+    NoAnswer,
+    TooLargeError,
+    refused,
+    unanswered,
+    unfinished,
+)
+from destination_qdrant.retry import Retryable
+
+CALL = Call('write points into collection "docs"', "write access", "http://db:6333")
+QUOTED = "value 4711-0815 of ada@example.org"
+
+
+def meaning(status: int, text: str = "", *, retry_after: float | None = None, genuine: bool = True) -> Exception:
+    return refused(Answer(status, text, retry_after, f"HTTP {status}", genuine=genuine), CALL)
+
+
+def failure(found: Exception) -> ConnectorError:
+    """What the user gets to see in the end."""
+    found = found.failure if isinstance(found, Retryable) else found
+    assert isinstance(found, ConnectorError)
+    return found
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_what_can_heal_is_retried_and_transient_in_the_end(status: int) -> None:
+    found = meaning(status)
+
+    assert isinstance(found, Retryable)
+    assert type(found.failure) is TransientError
+    assert found.failure.detail == f"HTTP {status}"
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 422, 301, 501, 418, 0])
+def test_what_cannot_heal_is_not_retried(status: int) -> None:
+    assert isinstance(meaning(status), ConnectorError)
+
+
+@pytest.mark.parametrize("status", [400, 422, 418, 0])
+def test_an_unknown_refusal_is_a_fault_with_the_status_only(status: int) -> None:
+    found = meaning(status, QUOTED)
+
+    assert type(found) is SystemFault
+    assert f"(HTTP {status})" in found.message
+
+
+@pytest.mark.parametrize(
+    "status", [301, 400, 401, 403, 404, 405, 408, 409, 413, 418, 422, 429, 500, 501, 502, 503, 504, 507]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        QUOTED,
+        f'Index required but not found for "{QUOTED}" of one of the following types: [keyword]',
+        f"Wrong input: Not existing vector name error: {QUOTED}",
+        f"Vector dimension error: expected dim: {QUOTED}, got {QUOTED}",
+        f"Forbidden: Access to collection {QUOTED} is required",
+        f"No space left on device: {QUOTED}",
+    ],
+)
+def test_no_text_of_the_server_is_shown(status: int, text: str) -> None:
+    shown = failure(meaning(status, text))
+
+    assert "4711" not in shown.message + shown.detail
+    assert "ada@" not in shown.message + shown.detail
+
+
+def test_retry_after_is_handed_on() -> None:
+    found = meaning(429, "Rate limiting exceeded: Write rate limit exceeded", retry_after=12)
+
+    assert isinstance(found, Retryable)
+    assert found.retry_after == 12
+
+
+def test_a_request_larger_than_the_rate_limit_is_to_be_made_smaller() -> None:
+    text = "Rate limiting exceeded: request larger than rate limiter capacity, please try to split your request"
+
+    assert isinstance(meaning(429, text), TooLargeError)
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (400, "JSON payload (33554433 bytes) is larger than allowed (limit: 33554432 bytes)."),
+        (400, "JSON payload has exceeded limit (33554432 bytes)."),
+        (413, ""),
+    ],
+)
+def test_a_body_that_is_too_large_is_to_be_made_smaller(status: int, text: str) -> None:
+    found = meaning(status, text)
+
+    assert isinstance(found, TooLargeError)
+    assert found.allowed is None
+
+
+def test_a_limit_of_strict_mode_says_how_much_is_allowed() -> None:
+    found = meaning(400, 'Bad request: Limit exceeded 600 > 250 for "upsert limit". Help: Reduce it.')
+
+    assert isinstance(found, TooLargeError)
+    assert found.allowed == 250
+
+
+@pytest.mark.parametrize(
+    ("status", "text", "said"),
+    [
+        (400, "Wrong input: Vector dimension error: expected dim: 4, got 3 for vector 'text'", "of 4 dimensions"),
+        (400, "Wrong input: Not existing vector name error: nope", "indexing.collection"),
+        (400, "Wrong input: Conversion between sparse and regular vectors failed", "indexing.collection"),
+        (
+            400,
+            'Index required but not found for "_ab_stream" of one of the following types: [keyword]. Help: Create',
+            '"_ab_stream" because the field has no index of type keyword',
+        ),
+        (400, 'Index required but not found for "a b c"', "without a fitting index"),
+        (400, "Filter condition limit reached (4 > 3). Help: Reduce", "of 3 conditions or values and was sent 4"),
+        (400, "Condition size limit reached (11 > 10). Help: Reduce", "of 10 conditions or values and was sent 11"),
+        (
+            400,
+            "Disk usage is at 70% of total capacity, exceeding the configured limit of 60%. Help: x",
+            "70% of its room",
+        ),
+        (400, "Bad request: Max points count limit of 100 reached!", "(100)"),
+        (400, "Max vector storage size limit of 0.0015258789MB reached!", "(0.0015258789)"),
+        (400, "Collection already has the maximum number of payload indices (2). Help: x", "no more than 2 indexes"),
+        (400, "Wrong input: Can't create collection with name al. Alias with the same name already exists", "alias"),
+        (401, "Must provide an API key or an Authorization bearer token", "set indexing.auth_method"),
+        (401, "Invalid API key or JWT", "indexing.auth_method.api_key"),
+        (403, "ExpiredSignature", "has expired"),
+        (403, "InvalidSignature", "not its own"),
+        (403, "Forbidden: Write access to collection docs is required", "it needs write access"),
+        (403, "Forbidden: Access to collection docs is required", "create it beforehand or use a key with global"),
+        (422, "Validation error in path parameters: [collection name: invalid]", "change indexing.collection"),
+        (500, "Service internal error: InferenceService URL not configured", "choose another embedding"),
+        (500, "Segment DB create panicked: not implemented: turbo4", "current version of Qdrant"),
+        (308, "", "redirected"),
+        (501, "", "check indexing.url"),
+    ],
+)
+def test_what_the_user_can_mend_is_said(status: int, text: str, said: str) -> None:
+    found = meaning(status, text)
+
+    assert type(found) is ConfigError
+    assert said in found.message
+    assert 'write points into collection "docs"' in found.message
+    assert "http://db:6333" in found.message
+
+
+def test_a_missing_collection_is_told_from_a_wrong_address() -> None:
+    assert isinstance(meaning(404, "Not found: Collection `docs` doesn't exist!"), CollectionMissingError)
+    assert "path" in failure(meaning(404, "<html>", genuine=False)).message
+
+
+def test_what_exists_already_can_be_told() -> None:
+    assert isinstance(meaning(409, "Wrong input: Collection `docs` already exists!"), AlreadyExistsError)
+
+
+def test_a_refused_exact_count_can_be_told() -> None:
+    assert isinstance(meaning(400, "Exact search disabled!. Help: Set exact=false."), ExactCountError)
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(500, "Service internal error: No space left on device: WAL buffer size exceeds available disk space"), (507, "")],
+)
+def test_a_full_server_is_waited_for_shortly_and_then_a_matter_of_configuration(status: int, text: str) -> None:
+    found = meaning(status, text)
+
+    assert isinstance(found, Retryable)
+    assert found.within == 30
+    assert type(found.failure) is ConfigError
+
+
+@pytest.mark.parametrize("kind", ["refused", "unknown host", "proxy", "timeout", "lost"])
+def test_a_lost_connection_is_retried(kind: NoAnswer) -> None:
+    assert type(failure(unanswered(kind, CALL))) is TransientError
+    assert isinstance(unanswered(kind, CALL), Retryable)
+
+
+@pytest.mark.parametrize("kind", ["tls", "not Qdrant"])
+def test_what_answers_something_else_is_a_matter_of_configuration(kind: NoAnswer) -> None:
+    assert type(unanswered(kind, CALL)) is ConfigError
+
+
+def test_a_refused_connection_to_localhost_gets_a_hint_about_containers() -> None:
+    local = Call("read collection", "read access", "http://localhost:6333", loopback=True)
+
+    assert "host.docker.internal" in failure(unanswered("refused", local)).message
+    assert "host.docker.internal" not in failure(unanswered("refused", CALL)).message
+    assert "host.docker.internal" not in failure(unanswered("timeout", local)).message
+
+
+def test_an_unconfirmed_write_is_retried_and_transient_in_the_end() -> None:
+    found = unfinished("wait_timeout", CALL)
+
+    assert type(found.failure) is TransientError
+    assert found.failure.detail == "wait_timeout"
