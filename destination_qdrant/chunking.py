@@ -13,6 +13,7 @@ the constructs of a programming language. All count tokens of cl100k_base, and a
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,13 +27,15 @@ TextSplitter = SeparatorSplitter | MarkdownSplitter | CodeSplitter
 
 # Airbyte's own lists can end early (headings only) and then leave chunks of any size; these cut the rest.
 _FALLBACK = ("\n\n", "\n", " ")
-_FALLBACK_PATTERNS = (r"\r?\n\r?\n", r"\r?\n", " ")
+_FALLBACK_PATTERNS = (r"(?:\r?\n){2,}", r"(?:\r?\n)+", " +")
 
 # Pieces recur, long ones hardly ever: 32768 short ones are a few megabytes.
 _SHORT = 64
 _REMEMBERED = 32_768
 
-# Texts are tokenised for windows in blocks, so that memory stays bounded: 20 MB can be 15 million tokens.
+# What is tokenised at once. tiktoken 0.14 panics on a million blanks in a row and takes seconds for fewer; and
+# memory stays bounded (20 MB can be 15 million tokens). Only blanks and rulers have 32 characters a token, so
+# what is longer than that (and than 64 Ki) counts as too large for a chunk unseen.
 _BLOCK = 65_536
 _BLOCK_PER_TOKEN = 32
 
@@ -114,8 +117,7 @@ class Splitter:
                 return _language_separators(self._how)
 
     def _windows(self, text: str) -> Iterator[str]:
-        length = max(_BLOCK, _BLOCK_PER_TOKEN * self._gauge.capacity)
-        start = 0
+        length, start = self._gauge.longest, 0
         while start < len(text):
             block = text[start : start + length]
             is_last = start + len(block) == len(text)
@@ -134,15 +136,22 @@ def _own_separators(how: SeparatorSplitter) -> _Separators:
     values = given[: given.index("")] if "" in given else (*given, *_FALLBACK)
     # Whitespace at the ends of chunks goes anyway. Kept until then, it belongs to the token of the word behind it;
     # dropped, langchain counts it as a token of its own and fills chunks of words by half only.
-    keep = how.keep_separator or all(map(str.isspace, values))
-    return _Separators(values, are_patterns=False, keep=keep)
+    if not how.keep_separator and not all(map(str.isspace, values)):
+        return _Separators(values, are_patterns=False, keep=False)
+    return _Separators(tuple(map(_pattern, values)), are_patterns=True, keep=True)
+
+
+def _pattern(separator: str) -> str:
+    """A run of blanks is one place to cut: langchain takes quadratic time over many tiny pieces."""
+    return f"(?:{re.escape(separator)})+" if separator.isspace() else re.escape(separator)
 
 
 def _language_separators(how: CodeSplitter) -> _Separators:
     from langchain_text_splitters import Language, RecursiveCharacterTextSplitter
 
     known = RecursiveCharacterTextSplitter.get_separators_for_language(Language(how.language))
-    return _Separators((*filter(None, known), *_FALLBACK_PATTERNS), are_patterns=True, keep=True)
+    constructs = (pattern for pattern in known if pattern and not pattern.isspace())
+    return _Separators((*constructs, *_FALLBACK_PATTERNS), are_patterns=True, keep=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +173,7 @@ class _Gauge:
     def __init__(self, chunk_size: int, limit: TextLimit | None) -> None:
         self._limit = limit if limit and limit.count else None
         self.capacity = min(chunk_size, limit.tokens) if limit and not limit.count else chunk_size
+        self.longest = max(_BLOCK, _BLOCK_PER_TOKEN * self.capacity)
         self._short_size = lru_cache(maxsize=_REMEMBERED)(self._size)
 
     @cached_property
@@ -173,18 +183,20 @@ class _Gauge:
     def fits(self, text: str) -> bool:
         """Whether the text can be a chunk: exact by both tokenizers."""
         # The first question spares a sync of short texts the vocabulary (0.3 s, 60 MB).
-        if not certainly_fits(text, self.capacity) and not self.tokens.fits(text, self.capacity):
+        if not certainly_fits(text, self.capacity) and (
+            len(text) > self.longest or not self.tokens.fits(text, self.capacity)
+        ):
             return False
         return self._limit is None or self._own(text) <= self._limit.tokens
 
     def size(self, text: str) -> int:
-        """The text's size; only a lower bound where that is beyond two chunks."""
+        """The text's size; just beyond two chunks where it is plain to be more."""
         return self._short_size(text) if len(text) <= _SHORT else self._size(text)
 
     def _size(self, text: str) -> int:
-        least = self.tokens.at_least(text)
-        if least > 2 * self.capacity:
-            return least
+        beyond = 2 * self.capacity + 1
+        if len(text) > self.longest or self.tokens.at_least(text) >= beyond:
+            return beyond
         size = self.tokens.count(text)
         if self._limit is None:
             return size

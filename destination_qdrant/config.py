@@ -402,9 +402,11 @@ class Processing(_Part):
     def _smaller_than_chunk(cls, overlap: int, info: ValidationInfo) -> int:
         if overlap < 0:
             raise _problem("must be 0 or more")
-        if overlap >= info.data.get("chunk_size", overlap + 1):
-            raise _problem("must be smaller than processing.chunk_size")
-        return overlap
+        size = info.data.get("chunk_size", overlap)
+        if overlap > size:
+            raise _problem("must not be larger than processing.chunk_size")
+        # Airbyte's connector accepts an overlap as large as the chunk; a chunk still has to get one token further.
+        return min(overlap, max(size - 1, 0))
 
     @field_validator("field_name_mappings")
     @classmethod
@@ -426,7 +428,8 @@ class ApiKeyAuth(_Part):
 
     model_config = ConfigDict(title="API key")
     mode: Literal["api_key_auth"] = "api_key_auth"
-    api_key: _Key = Field(title="API key", description="A key that may read and write the collection.")
+    # An empty key means none, as it did for Airbyte's connector.
+    api_key: _OptionalKey = Field(title="API key", description="A key that may read and write the collection.")
 
 
 class NoAuth(_Part):

@@ -10,6 +10,7 @@ platform refuses a STATE that comes back without its `id` (`docs/decisions/0003-
 
 from __future__ import annotations
 
+import codecs
 import json
 import threading
 import time
@@ -27,6 +28,9 @@ LogLevel = Literal["INFO", "WARN", "ERROR"]
 
 #: orjson reads integers from here on as floats, which would change keys and cursors.
 _EXACT_BELOW = 2**63
+
+#: Levels of nesting in a line. Python's own parser gives up at its recursion limit of 1000, wherever that falls.
+_DEEPEST = 920
 
 #: What the platform accepts at most in a message and in a stack trace (protocol notes X3).
 _MESSAGE_LIMIT = 50_000
@@ -109,7 +113,7 @@ def read_message(line: bytes) -> Message:
     Raises:
         UnreadableLine: it starts like a JSON object and is none, or is a RECORD, STATE or status out of shape.
     """
-    line = line.strip()
+    line = line.strip().removeprefix(codecs.BOM_UTF8)  # a file written on Windows may begin with it
     if not line.startswith(b"{"):
         return _NO_MESSAGE
     message = _parse(line)
@@ -125,33 +129,57 @@ def _parse(line: bytes) -> dict[str, Any]:
     else:
         if _has_wide_number(parsed):
             parsed = _parse_tolerant(line)
-    if not isinstance(parsed, dict):
+    if not isinstance(parsed, dict) or _is_too_deep(parsed, line):
         raise UnreadableLine
     return parsed
 
 
 def _parse_tolerant(line: bytes) -> Any:
-    """The standard parser: exact integers of any length, NaN literals, lone surrogates; bad UTF-8 is replaced."""
+    """The standard parser: exact integers of any length, NaN literals, lone surrogates.
+
+    Bytes that are no UTF-8 become lone surrogates too, so that keys which differ in them stay different.
+    """
     try:
-        return json.loads(line.decode("utf-8", errors="replace"), strict=False)
+        return json.loads(line.decode("utf-8", errors="surrogateescape"), strict=False)
     except (ValueError, RecursionError):
         raise UnreadableLine from None
 
 
 def _has_wide_number(value: Any) -> bool:
     """Whether a float is so large that it may have been an integer beyond 64 bits."""
-    if isinstance(value, float):
-        return not -_EXACT_BELOW < value < _EXACT_BELOW
-    if isinstance(value, dict):
-        return any(map(_has_wide_number, value.values()))
-    if isinstance(value, list) and value:
-        if isinstance(value[0], float):
-            try:  # a vector: two passes at C speed
-                return not (min(value) > -_EXACT_BELOW and max(value) < _EXACT_BELOW)
-            except TypeError:
-                pass
-        return any(map(_has_wide_number, value))
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, float):
+            if not -_EXACT_BELOW < value < _EXACT_BELOW:
+                return True
+        elif isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, list) and not _is_narrow_vector(value):
+            pending += value
     return False
+
+
+def _is_narrow_vector(values: list[Any]) -> bool:
+    """Whether it is a list of numbers and none of them is wide: two passes at C speed."""
+    if not values or not isinstance(values[0], float):
+        return False
+    try:
+        return bool(min(values) > -_EXACT_BELOW and max(values) < _EXACT_BELOW)
+    except TypeError:
+        return False
+
+
+def _is_too_deep(parsed: Any, line: bytes) -> bool:
+    if line.count(b"[") + line.count(b"{") <= _DEEPEST:  # nearly every line; the count costs nothing
+        return False
+    level = [parsed]
+    for _ in range(_DEEPEST):
+        members = (member for each in level for member in (each.values() if isinstance(each, dict) else each))
+        level = [member for member in members if isinstance(member, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _read_record(message: dict[str, Any], line: bytes) -> Message:
@@ -191,6 +219,8 @@ def _read_state(message: dict[str, Any], line: bytes) -> Message:
         return State(line, kind, _descriptors([stream]), is_reset=not stream.get("stream_state"))
     if kind == "GLOBAL":
         listed = state["global"].get("stream_states") or []
+        if not isinstance(listed, list):
+            raise UnreadableLine
         listed = [stream for stream in listed if isinstance(stream, dict)]
         is_reset = not any(stream.get("stream_state") for stream in listed) and not state["global"].get("shared_state")
         return State(line, kind, _descriptors(listed), is_reset=is_reset)
@@ -203,7 +233,7 @@ def _state_kind(state: dict[str, Any]) -> StateKind:
             return "STREAM"
         if isinstance(state.get("global"), dict):
             return "GLOBAL"
-    if state.get("type") in {"STREAM", "GLOBAL"}:
+    if state.get("type") in ("STREAM", "GLOBAL"):  # no set: the value may be of any type
         raise UnreadableLine
     return "LEGACY"
 
@@ -219,9 +249,10 @@ def _read_trace(message: dict[str, Any], _line: bytes) -> Message:
     if not isinstance(status, dict):
         return _IGNORED
     descriptor = status.get("stream_descriptor")
-    if not isinstance(descriptor, dict) or not isinstance(status.get("status"), str):
+    name = descriptor.get("name") if isinstance(descriptor, dict) else None
+    if not isinstance(descriptor, dict) or not isinstance(name, str) or not isinstance(status.get("status"), str):
         raise UnreadableLine
-    return StreamStatus(Descriptor.of(descriptor.get("namespace"), descriptor.get("name")), status["status"])
+    return StreamStatus(Descriptor.of(descriptor.get("namespace"), name), status["status"])
 
 
 _READERS: Mapping[str, Callable[[dict[str, Any], bytes], Message]] = {

@@ -30,6 +30,14 @@ def _forms(secret: str) -> Iterable[str]:
             yield value
             yield json.dumps(value)[1:-1]
             yield json.dumps(value, ensure_ascii=False)[1:-1]
-            yield repr(value)[1:-1]
-            yield quote(value, safe="")
-            yield quote_plus(value)
+            yield from _quoted_by_python(value)
+            yield quote(value, safe="", errors="replace")
+            yield quote(value, errors="replace")
+            yield quote_plus(value, errors="replace")
+
+
+def _quoted_by_python(value: str) -> Iterable[str]:
+    """How `repr` and `ascii` print the value: alone, or in a longer text with quotes of both kinds."""
+    for show in (repr, ascii):
+        yield show(value)[1:-1]
+        yield show(f"'\"{value}")[len("""'\\'\""""):-1]

@@ -57,7 +57,7 @@ class Tokenizer:
         self._begins_inside = bytes(token[0] in _CONTINUATIONS for token in tokens)
 
     def count(self, text: str) -> int:
-        """How many tokens the text is."""
+        """How many tokens the text is. Not for a million blanks in a row: tiktoken 0.14 panics on them."""
         return len(self._encoding.encode_ordinary(text))
 
     def at_least(self, text: str) -> int:

@@ -355,8 +355,9 @@ def test_a_write_counts_only_when_it_is_completed(double: WireDouble, store: Ser
     assert (len(sent(double)), len([r for r in double.log if r.is_like(DELETES)])) == (2, 4)
 
 
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("status", ["acknowledged", "wait_timeout"])
-def test_a_write_that_is_never_completed_is_transient(double: WireDouble, store: ServerStore, status: str) -> None:
+def test_a_write_that_is_never_completed_is_transient(double: WireDouble, status: str) -> None:
     double.fail(WRITES, update_status=status, times=9)
     hasty = open_docs(double.url, patience=HASTY)
 
@@ -364,7 +365,8 @@ def test_a_write_that_is_never_completed_is_transient(double: WireDouble, store:
         hasty.upsert([point(1)])
 
 
-def test_retry_after_is_obeyed(double: WireDouble, store: ServerStore) -> None:
+@pytest.mark.usefixtures("store")
+def test_retry_after_is_obeyed(double: WireDouble) -> None:
     naps = Naps()
     patient = open_docs(double.url, sleep=naps)
     double.fail(WRITES, status=429, headers={"Retry-After": "12"}, body="Rate limiting exceeded: Retry after 12s")
@@ -388,7 +390,8 @@ def test_a_retry_after_beyond_the_budget_is_transient_at_once(double: WireDouble
         store.upsert([point(1)])
 
 
-def test_a_full_disk_is_a_matter_of_configuration_in_the_end(double: WireDouble, store: ServerStore) -> None:
+@pytest.mark.usefixtures("store")
+def test_a_full_disk_is_a_matter_of_configuration_in_the_end(double: WireDouble) -> None:
     hasty = open_docs(double.url, patience=HASTY)
     text = "Service internal error: No space left on device: WAL buffer size exceeds available disk space"
     double.fail(WRITES, status=500, body=text)
@@ -423,7 +426,7 @@ def test_a_full_disk_that_clears_goes_unnoticed(double: WireDouble, store: Serve
         (307, "", ConfigError, "redirected"),
     ],
 )
-def test_what_cannot_heal_is_sent_once(  # noqa: PLR0913, PLR0917 -- a table
+def test_what_cannot_heal_is_sent_once(
     double: WireDouble, store: ServerStore, status: int, text: str, kind: type[Exception], said: str
 ) -> None:
     double.fail(WRITES, status=status, body=text, times=9)
@@ -487,6 +490,14 @@ def test_a_key_that_is_none_is_refused_before_anything_is_sent(double: WireDoubl
 def test_a_name_that_no_collection_can_have_is_refused(double: WireDouble, name: str) -> None:
     with pytest.raises(ConfigError, match=r"indexing\.collection"):
         open_server(double.url, name, api_key=None, prefer_grpc=False)
+
+
+@pytest.mark.parametrize("name", ["a*b", "a:b", "x" * 256])
+def test_a_name_that_cannot_be_created_is_refused(double: WireDouble, name: str) -> None:
+    store = open_server(double.url, name, api_key=None, prefer_grpc=False)
+
+    with pytest.raises(ConfigError, match=r"indexing\.collection"):
+        store.create(UNNAMED_4)
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -637,7 +648,8 @@ def test_several_threads_share_one_store(double: WireDouble, store: ServerStore)
     assert store.count(ALL) == 40
 
 
-def test_a_sleep_that_raises_stops_the_waiting(double: WireDouble, store: ServerStore) -> None:
+@pytest.mark.usefixtures("store")
+def test_a_sleep_that_raises_stops_the_waiting(double: WireDouble) -> None:
     def stop(_seconds: float) -> None:
         raise InterruptedError
 
@@ -694,9 +706,11 @@ class Collections(protocol.CollectionsServicer):
         params = protocol.VectorParams(size=4, distance=protocol.Distance.Cosine)
         config = protocol.CollectionConfig(
             params=protocol.CollectionParams(shard_number=1, vectors_config=protocol.VectorsConfig(params=params)),
-            hnsw_config=protocol.HnswConfigDiff(),
-            optimizer_config=protocol.OptimizersConfigDiff(),
-            wal_config=protocol.WalConfigDiff(),
+            hnsw_config=protocol.HnswConfigDiff(m=16, ef_construct=100, full_scan_threshold=10_000),
+            optimizer_config=protocol.OptimizersConfigDiff(
+                deleted_threshold=0.2, vacuum_min_vector_number=1_000, default_segment_number=0, flush_interval_sec=5
+            ),
+            wal_config=protocol.WalConfigDiff(wal_capacity_mb=32, wal_segments_ahead=0),
         )
         info = protocol.CollectionInfo(
             status=protocol.CollectionStatus.Green,
@@ -751,7 +765,7 @@ def test_a_grpc_port_that_is_closed_falls_back_to_rest(double: WireDouble) -> No
     assert store.describe() is not None
     assert "REST" in store.place
     assert len(store.notes) == 1
-    assert f"gRPC port {port} of 127.0.0.1 did not answer" in store.notes[0]
+    assert f"gRPC port {port} of 127.0.0.1 does not answer" in store.notes[0]
 
 
 def test_a_url_with_a_path_is_never_used_with_grpc(double: WireDouble) -> None:
@@ -833,6 +847,37 @@ def test_a_grpc_server_that_went_away_is_transient() -> None:
         store.upsert([point(1)])
 
 
+def test_nothing_reaches_stderr_when_a_grpc_server_goes_away() -> None:
+    script = """
+import sys
+from destination_qdrant.errors import TransientError
+from destination_qdrant.qdrant.base import Equals, Where
+from destination_qdrant.qdrant.server import Patience, open_server
+from destination_qdrant.retry import RetryPolicy
+url, port = sys.argv[1:]
+hasty = Patience(30, RetryPolicy(0))
+store = open_server(url, "docs", api_key=None, prefer_grpc=True, grpc_port=int(port), patience=hasty)
+print(store.describe() is not None, flush=True)
+sys.stdin.readline()
+try:
+    store.count(Where((Equals("kind", "a"),)))
+except TransientError as error:
+    print(error.detail)
+"""
+    with grpc_server(Points()) as port:
+        child = subprocess.Popen(
+            [sys.executable, "-c", script, "http://127.0.0.1:6333", str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == "True\n"
+
+    assert child.communicate("the server is gone\n") == ("refused\n", "")
+
+
 def test_a_missing_collection_has_no_shape_over_grpc() -> None:
     with grpc_server(Points()) as port:
         store = open_server("http://127.0.0.1:6333", "x", api_key=None, prefer_grpc=True, grpc_port=port)
@@ -856,7 +901,7 @@ def scripted(answer: Script) -> Iterator[str]:
     """The URL of an HTTP server that answers every request with what `answer` makes of its path."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 -- the base class looks the name up
+        def do_GET(self) -> None:
             status, headers, body = answer(self.path)
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body.encode()))}.items():

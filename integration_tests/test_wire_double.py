@@ -293,7 +293,7 @@ def upserting(**fields: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_refusals_have_the_servers_status_and_text(  # noqa: PLR0913, PLR0917 -- one row of the table is one case
+def test_refusals_have_the_servers_status_and_text(
     double: WireDouble, client: QdrantClient, method: str, path: str, body: Any, status: int, text: str
 ) -> None:
     assert send(double, method, path, body, params={"wait": "false"}) == (status, text)
@@ -432,7 +432,7 @@ def test_indexed_filters_and_ids_pass_strict_mode(strict: QdrantClient) -> None:
 
 
 def test_strict_limits_are_kept(strict: QdrantClient) -> None:
-    with pytest.raises(UnexpectedResponse, match="Limit exceeded 3 > 2 for .*upsert limit"):
+    with pytest.raises(UnexpectedResponse, match=r"Limit exceeded 3 > 2 for .*upsert limit"):
         strict.upsert("docs", [point(key) for key in (1, 2, 3)])
     with pytest.raises(UnexpectedResponse, match="Limit exceeded 6 > 5 for"):
         strict.scroll("docs", limit=6)

@@ -376,8 +376,8 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
         (changed("processing.chunk_size", 0), "processing.chunk_size must be 1 or more"),
         (changed("processing.chunk_size", 8192), "processing.chunk_size must be 8191 or less"),
         (
-            changed("processing.chunk_overlap", 500),
-            "processing.chunk_overlap must be smaller than processing.chunk_size",
+            changed("processing.chunk_overlap", 501),
+            "processing.chunk_overlap must not be larger than processing.chunk_size",
         ),
         (changed("processing.chunk_overlap", -1), "processing.chunk_overlap must be 0 or more"),
         (changed("processing.max_payload_bytes", 1023), "processing.max_payload_bytes must be 1024 or more"),
@@ -477,10 +477,6 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
                 'indexing.collection must be a name that Qdrant takes: without / \\ : * ? " < > | and not just dots',
             )
             for name in (*(f"a{character}b" for character in '/\\:*?"<>|\0'), ".", "..")
-        ),
-        (
-            changed("indexing.auth_method", {"mode": "api_key_auth", "api_key": ""}),
-            "indexing.auth_method.api_key must not be empty",
         ),
         (
             changed("indexing.auth_method", {"api_key": "k"}),
@@ -656,3 +652,16 @@ def test_an_error_of_pydantic_without_a_sentence_still_names_the_field() -> None
 
 def test_config_is_the_root() -> None:
     assert isinstance(parse_config(MINIMAL), Config)
+
+
+def test_an_overlap_as_large_as_the_chunk_still_moves_on() -> None:
+    """Airbyte's connector accepted it, so it must not be refused here."""
+    assert parse_config(changed("processing.chunk_overlap", 500)).processing.chunk_overlap == 499
+
+
+def test_an_empty_api_key_is_accepted_as_none() -> None:
+    """Airbyte's connector accepted it and sent no key."""
+    config = parse_config(changed("indexing.auth_method", {"mode": "api_key_auth", "api_key": ""}))
+
+    assert isinstance(config.indexing.auth_method, ApiKeyAuth)
+    assert config.indexing.auth_method.api_key.get_secret_value() == ""

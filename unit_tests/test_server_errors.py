@@ -141,7 +141,6 @@ def test_a_limit_of_strict_mode_says_how_much_is_allowed() -> None:
         (403, "InvalidSignature", "not its own"),
         (403, "Forbidden: Write access to collection docs is required", "it needs write access"),
         (403, "Forbidden: Access to collection docs is required", "create it beforehand or use a key with global"),
-        (422, "Validation error in path parameters: [collection name: invalid]", "change indexing.collection"),
         (500, "Service internal error: InferenceService URL not configured", "choose another embedding"),
         (500, "Segment DB create panicked: not implemented: turbo4", "current version of Qdrant"),
         (308, "", "redirected"),

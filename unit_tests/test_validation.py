@@ -182,7 +182,7 @@ def test_a_collection_that_fits_passes() -> None:
 
 def test_wrong_dimensions_name_both_and_the_ways_out() -> None:
     assert refusal(UNNAMED_384, UNNAMED, WANTED) == (
-        "The collection at /data/docs (embedded) stores 384-dimensional cos vectors (unnamed), but the embedding model "
+        "Qdrant at /data/docs (embedded) stores 384-dimensional cos vectors (unnamed), but the embedding model "
         "gives 1536 dimensions; choose another model, set dimensions to 384 (where the model allows it), or use a new "
         "collection (field indexing.collection)."
     )
@@ -190,14 +190,14 @@ def test_wrong_dimensions_name_both_and_the_ways_out() -> None:
 
 def test_wrong_distance_names_the_field() -> None:
     assert refusal(UNNAMED_384, UNNAMED, VectorSchema("dense", 384, "dot")) == (
-        "The collection at /data/docs (embedded) stores 384-dimensional cos vectors (unnamed), but the configured "
+        "Qdrant at /data/docs (embedded) stores 384-dimensional cos vectors (unnamed), but the configured "
         "distance is dot; set the field indexing.distance_metric to cos, or use a new collection."
     )
 
 
 def test_named_vectors_only_are_listed() -> None:
     assert refusal(NAMED, UNNAMED, WANTED) == (
-        "The collection at /data/docs (embedded) has no unnamed vector; it stores sparse vectors (named "
+        "Qdrant at /data/docs (embedded) has no unnamed vector; it stores sparse vectors (named "
         '"bm25") and 384-dimensional cos vectors (named "text"). Use a new collection (field indexing.collection) or '
         "one with such a vector."
     )

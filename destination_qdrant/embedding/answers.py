@@ -1,4 +1,4 @@
-"""Is what a provider answered one good vector for each text? (pure; parsed JSON in, vectors out)
+"""Is what a provider answered one good vector for each text? Pure: parsed JSON in, vectors out.
 
 Servers that imitate an API get this wrong in silence: they answer out of order, leave vectors out, send a quarter of
 the numbers, zeros, or NaN. Everything is checked here, and nothing of an answer enters a message.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from ..vectors import FLOAT32_BYTES, Dense, pack, unpack

@@ -126,10 +126,12 @@ _NO_MONEY: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached"
 _NO_MODEL: Final = frozenset({"model_not_found", "DeploymentNotFound", "deployment_not_found"})
 
 _SAYS_SIZE: Final = re.compile(
-    r"too (?:large|long|many|big)|exceed|maximum|at most|batch.{0,20}size|(?:token|context|input|length).{0,20}limit"
-    r"|limit.{0,20}(?:token|context|input|length)|less than or equal",
+    r"too (?:large|long|many|big)|exceed|maximum|\bmax\b|at most|batch.{0,20}size"
+    r"|(?:token|context|input|length).{0,20}limit|limit.{0,20}(?:token|context|input|length)",
     re.IGNORECASE | re.DOTALL,
 )
+#: What llama.cpp's server says with status 500 to a text that is longer than its batch.
+_LLAMA_SIZE: Final = "too large to process"
 _SAYS_ENCODING: Final = re.compile(r"base64|encoding_format|embedding_types", re.IGNORECASE)
 
 
@@ -138,7 +140,7 @@ def refused(refusal: Refusal, service: Service) -> Exception:
     if refusal.status == 402 or not _NO_MONEY.isdisjoint((refusal.code, refusal.kind)):  # noqa: PLR2004 -- RFC 9110
         return _config(refusal, service, "refuses because the account has no quota left; check its plan and billing")
     if refusal.status in _TRY_AGAIN or refusal.status >= _SERVER_ERROR:
-        return _retryable(refusal, service)
+        return _too_large(refusal, service) if _LLAMA_SIZE in refusal.text else _retryable(refusal, service)
     if not _NO_MODEL.isdisjoint((refusal.code, refusal.kind)):
         return _unknown_model(refusal, service)
     if refusal.status in _BY_STATUS:
@@ -166,8 +168,8 @@ def check_dimensions(found: Sequence[Dense], expected: int | None, service: Serv
     """
     if found and expected is not None and found[0].dimensions != expected:
         raise WrongDimensionsError(
-            f"The model of {service.name} gives vectors of {found[0].dimensions} numbers where {expected} were "
-            f"expected; check {service.dimensions} and {service.model}."
+            f"{service.name} gives vectors of {found[0].dimensions} numbers where {expected} were expected; "
+            f"check {service.dimensions} and {service.model}."
         )
 
 

@@ -24,16 +24,16 @@ def open_store(indexing: Indexing, *, read_only: bool, sleep: Callable[[float], 
         ConfigError: the address is none, or the folder is not to be had.
     """
     if folder := indexing.embedded_folder:
-        from .embedded import open_embedded  # noqa: PLC0415 -- only this path needs the engine
+        from .embedded import open_embedded  # only this path needs the engine
 
         return open_embedded(folder, indexing.collection, read_only=read_only)
-    from .server import CHECK, WRITE, open_server  # noqa: PLC0415 -- only this path needs the client, which is slow
+    from .server import CHECK, WRITE, open_server  # only this path needs the client, which is slow
 
     auth = indexing.auth_method
     return open_server(
         indexing.url,
         indexing.collection,
-        api_key=auth.api_key.get_secret_value() if isinstance(auth, ApiKeyAuth) else None,
+        api_key=(auth.api_key.get_secret_value() or None) if isinstance(auth, ApiKeyAuth) else None,
         prefer_grpc=indexing.prefer_grpc,
         patience=CHECK if read_only else WRITE,
         sleep=sleep,

@@ -33,7 +33,7 @@ from .edge_models import (
     to_path,
 )
 from .folder import CollectionFolder
-from .validation import check_points
+from .validation import check_points, check_schema
 
 MEGABYTE = 1 << 20
 
@@ -194,7 +194,9 @@ class EmbeddedStore:
             self._update(operation, len(call) * DELETE_BYTES)
 
     def delete_where(self, where: Where) -> None:
-        """Delete every point that matches."""
+        """Delete every point that matches; without a condition that must hold it would be everything."""
+        if not where.must:
+            raise SystemFault("A deletion without a condition was asked for and refused; this is a bug.")
         self._update(edge.UpdateOperation.delete_points_by_filter(to_filter(where)), self.count(where) * DELETE_BYTES)
 
     def _update(self, operation: edge.UpdateOperation, size: int) -> None:
@@ -230,7 +232,9 @@ class EmbeddedStore:
     def search(self, name: str, vector: Dense, limit: int) -> list[ScoredPoint]:
         """The nearest points by vector `name`."""
         shard = self._open_shard()
-        check_points([Point(0, {name: vector}, {})], CollectionInfo(self._vectors))
+        distance = self._vectors[name].distance if name in self._vectors else None
+        wanted = VectorSchema("dense", vector.dimensions, distance)
+        check_schema(CollectionInfo(self._vectors), name, wanted, place=self.place)
         nearest = edge.Query.Nearest(vector.values(), using=name)
         with self._engine_errors():
             hits = shard.query(edge.QueryRequest(limit, query=nearest, with_payload=True))
@@ -287,4 +291,6 @@ class EmbeddedStore:
             return self._at.busy()
         if "os error 28" in text or "No space left" in text:
             return self._at.full()
+        if "os error 13" in text:
+            return self._at.not_writable(self._at.path)
         return SystemFault(f"The embedded Qdrant at {self.place} failed.", detail=type(error).__name__)

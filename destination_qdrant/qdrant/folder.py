@@ -171,7 +171,7 @@ class CollectionFolder:
             )
         effective = os.access in os.supports_effective_ids
         if not os.access(nearest, os.W_OK | os.X_OK, effective_ids=effective):
-            raise self._not_writable(nearest)
+            raise self.not_writable(nearest)
 
     def require_space(self, needed: int) -> None:
         """Check that so many bytes are free where the collection is (or will be).
@@ -193,15 +193,16 @@ class CollectionFolder:
             f"The disk of {self.path} is full; free some space, or choose another folder (indexing.url)."
         )
 
+    def not_writable(self, path: Path) -> ConfigError:
+        """For a folder or file that the process has no right to."""
+        return ConfigError(
+            f"{path} is not writable for the connector; give it the right, or change the field indexing.url."
+        )
+
     def _nearest(self) -> Path:
         # os.path.exists, unlike Path.exists, takes "may not look" for "no".
         candidates = (self.path, *self.path.absolute().parents)
         return next(path for path in candidates if os.path.exists(path))  # noqa: PTH110
-
-    def _not_writable(self, path: Path) -> ConfigError:
-        return ConfigError(
-            f"{path} is not writable for the connector; give it the right, or change the field indexing.url."
-        )
 
     @contextmanager
     def _os_errors(self) -> Iterator[None]:
@@ -216,7 +217,7 @@ class CollectionFolder:
         if error.errno in FULL:
             return self.full()
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-            return self._not_writable(self.path)
+            return self.not_writable(self.path)
         code = errno.errorcode.get(error.errno or 0, "")
         return ConfigError(
             f"The folder {self.path} cannot be used for an embedded Qdrant ({code}); see the fields indexing.url and "

@@ -12,6 +12,7 @@ Rules that make `base.Store`'s promises true here:
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from ..retry import call as with_retries
 from ..vectors import UNNAMED, Dense
 from .address import Address, parse_address
 from .base import CollectionInfo, IndexType, Point, PointId, ScoredPoint, StoredPoint, VectorSchema, Where
-from .server_client import PROBE_SECONDS, Connect, completed, headers, translated
+from .server_client import Connect, completed, headers, translated
 from .server_errors import AlreadyExistsError, Call, CollectionMissingError, ExactCountError, TooLargeError
 from .server_models import client_filter, client_point, collection_info, create_arguments, path, point_id, vector_bytes
 from .validation import check_points
@@ -48,6 +49,7 @@ CHECK: Final = Patience(10, RetryPolicy(10, first_wait=0.25, longest_wait=2))
 _MOST_POINTS: Final = 500
 _MOST_IDS: Final = 5_000
 _PAGE: Final = 1_000
+_LONGEST_NAME: Final = 255
 _REST_BYTES: Final = 4_000_000
 _GRPC_BYTES: Final = 16_000_000
 #: What a float32 takes: as text in JSON (a float32 written as a double has up to 20 characters), and in a message.
@@ -97,14 +99,23 @@ def _no_grpc(address: Address, port: int | None) -> str:
     if port is None:
         return f"indexing.prefer_grpc is on, but gRPC cannot go through the path in {address.url}: REST is used."
     return (
-        f"indexing.prefer_grpc is on, but gRPC port {port} of {address.host} did not answer within"
-        f" {PROBE_SECONDS} seconds: REST is used, which is slower."
+        f"indexing.prefer_grpc is on, but gRPC port {port} of {address.host} does not answer:"
+        " REST is used, which is slower."
     )
 
 
 def _check_name(collection: str) -> None:
     if collection in {"", ".", ".."} or "/" in collection or "\0" in collection:
         raise ConfigError('indexing.collection must be a name without "/", and not empty.')
+
+
+def _check_new_name(collection: str) -> None:
+    """Checked for creation only: collections of old servers may still have such names."""
+    if re.search(r'[<>:"/\\|?*\0\x1f]', collection) or len(collection.encode()) > _LONGEST_NAME:
+        raise ConfigError(
+            "indexing.collection names a collection that does not exist and cannot be created:"
+            f' a name holds none of < > : " \\ | ? * and at most {_LONGEST_NAME} bytes.'
+        )
 
 
 class ServerStore:
@@ -148,6 +159,7 @@ class ServerStore:
 
     def create(self, vectors: Mapping[str, VectorSchema]) -> None:
         """See `base.Store`."""
+        _check_new_name(self._collection)
         call = self._call("create", "global manage rights, unless the collection is created beforehand")
         self._run(call, lambda: self._create_once(vectors, call))
         self._info = None

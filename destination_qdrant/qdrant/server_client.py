@@ -122,7 +122,7 @@ def translated(  # noqa: PLR0911 -- one line for each kind
         case JSONDecodeError() | ResponseHandlingException(source=ValueError()):
             return unanswered("not Qdrant", call)
     return SystemFault(
-        f"A request to {call.doing} on Qdrant at {call.place} could not be made; this is a bug.",
+        f"A request to {call.doing} on Qdrant at {call.place} could not be made, or its answer not read; this is a bug.",
         detail=type(error).__name__,
     )
 

@@ -178,12 +178,6 @@ def _limited(answer: Answer, call: Call) -> Retryable | ConnectorError:
     return _transient(answer, call, "its rate limit is exhausted")
 
 
-def _invalid(answer: Answer, call: Call) -> ConnectorError:
-    if "collection name" in answer.text:
-        return _config(answer, call, "does not take the name: change indexing.collection (no / * : and at most 255)")
-    return _unknown(answer, call)
-
-
 def _failed(answer: Answer, call: Call) -> Retryable | ConnectorError:
     if "No space left on device" in answer.text:
         return _full(answer, call, "its disk is full: free space on the server's disk, or enlarge it")
@@ -218,7 +212,6 @@ _BY_STATUS: Final[dict[int, Callable[[Answer, Call], Retryable | ConnectorError]
     408: _late,
     409: _exists,
     413: _body_too_large,
-    422: _invalid,
     429: _limited,
     500: _failed,
     502: _away,

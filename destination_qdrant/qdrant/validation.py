@@ -152,23 +152,23 @@ def check_schema(found: CollectionInfo, name: str, wanted: VectorSchema, *, plac
     stored = found.vectors.get(name)
     if stored is None:
         raise ConfigError(
-            f"The collection at {place} has no {_title(name)}; it stores {_listing(found)}. "
+            f"Qdrant at {place} has no {_title(name)}; it stores {_listing(found)}. "
             "Use a new collection (field indexing.collection) or one with such a vector."
         )
     if stored.kind != wanted.kind:
         raise ConfigError(
-            f"The collection at {place} stores {_describe(name, stored)}, but the embedding model gives {wanted.kind} "
+            f"Qdrant at {place} stores {_describe(name, stored)}, but the embedding model gives {wanted.kind} "
             "vectors; use a new collection (field indexing.collection)."
         )
     if stored.dimensions != wanted.dimensions:
         raise ConfigError(
-            f"The collection at {place} stores {_describe(name, stored)}, but the embedding model gives "
+            f"Qdrant at {place} stores {_describe(name, stored)}, but the embedding model gives "
             f"{wanted.dimensions} dimensions; choose another model, set dimensions to {stored.dimensions} (where the "
             "model allows it), or use a new collection (field indexing.collection)."
         )
     if stored.distance != wanted.distance:
         raise ConfigError(
-            f"The collection at {place} stores {_describe(name, stored)}, but the configured distance is "
+            f"Qdrant at {place} stores {_describe(name, stored)}, but the configured distance is "
             f"{wanted.distance}; set the field indexing.distance_metric to {stored.distance}, or use a new collection."
         )
 

@@ -1,0 +1,464 @@
+"""OpenAI, Azure OpenAI and compatible services, seen from the wire."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx2
+import pytest
+
+from destination_qdrant.embedding.openai import OpenAIEmbedder, azure_client, compatible_client, openai_client
+from destination_qdrant.embedding.openai_targets import azure_target, compatible_target, openai_target
+from destination_qdrant.embedding.requests import Patience
+from destination_qdrant.errors import ConfigError, ConnectorError, SystemFault, TransientError
+from destination_qdrant.retry import RetryPolicy
+from destination_qdrant.vectors import Dense, pack
+
+KEY = "sk-very-secret"
+TEXT = "the secret text of a record"
+
+
+class Wire:
+    """The library's own transport seam: remembers requests, answers with what a test wants."""
+
+    def __init__(self, answer: Callable[[dict[str, Any]], httpx2.Response]) -> None:
+        self.answer = answer
+        self.requests: list[httpx2.Request] = []
+        self.slept: list[float] = []
+        self.client = httpx2.Client(transport=httpx2.MockTransport(self._take))
+        self.patience = Patience(
+            RetryPolicy(60, first_wait=1), clock=lambda: sum(self.slept), sleep=self.slept.append, jitter=lambda: 1.0
+        )
+
+    def _take(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        return self.answer(json.loads(request.content))
+
+    @property
+    def bodies(self) -> list[dict[str, Any]]:
+        return [json.loads(request.content) for request in self.requests]
+
+    def openai(self, model: str | None = "text-embedding-3-small", dimensions: int | None = 4) -> OpenAIEmbedder:
+        client = openai_client(f" {KEY}\n", http_client=self.client)
+        return OpenAIEmbedder(client, openai_target(model, dimensions), self.patience)
+
+    def azure(self, dimensions: int | None = None) -> OpenAIEmbedder:
+        client = azure_client(
+            KEY, "https://res.openai.azure.com/", "my deployment", "2024-10-21", http_client=self.client
+        )
+        return OpenAIEmbedder(client, azure_target("my deployment", dimensions), self.patience)
+
+    def compatible(self, key: str = "", dimensions: int = 4) -> OpenAIEmbedder:
+        client = compatible_client(key, "http://localhost:11434/v1", http_client=self.client)
+        return OpenAIEmbedder(client, compatible_target("nomic", dimensions), self.patience)
+
+
+def numbers(text: str, dimensions: int = 4) -> list[float]:
+    return [float(len(text)), *[0.5] * (dimensions - 1)]
+
+
+def encoded(values: list[float]) -> str:
+    return base64.b64encode(pack(values)).decode()
+
+
+def data(*items: object) -> httpx2.Response:
+    return httpx2.Response(200, json={"data": [{"index": at, "embedding": item} for at, item in enumerate(items)]})
+
+
+def good(body: dict[str, Any]) -> httpx2.Response:
+    return data(*(encoded(numbers(text, body.get("dimensions", 4))) for text in body["input"]))
+
+
+def shuffled(body: dict[str, Any]) -> httpx2.Response:
+    answer = json.loads(good(body).content)
+    return httpx2.Response(200, json={"data": answer["data"][::-1]})
+
+
+def refusal(status: int, code: str | None = None, *, headers: dict[str, str] | None = None) -> httpx2.Response:
+    error = {"message": f"Wrong key {KEY} for {TEXT}", "code": code, "type": "a_type"}
+    return httpx2.Response(status, json={"error": error}, headers=headers)
+
+
+def first(answer: httpx2.Response) -> Callable[[dict[str, Any]], httpx2.Response]:
+    """This answer once, good ones afterwards."""
+    answers = [answer]
+    return lambda body: answers.pop() if answers else good(body)
+
+
+def expect(texts: list[str], dimensions: int = 4) -> list[Dense]:
+    return [Dense.of(numbers(text, dimensions)) for text in texts]
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What is asked
+
+
+def test_openai_gets_the_model_base64_and_the_dimensions() -> None:
+    wire = Wire(good)
+
+    assert wire.openai(dimensions=512).embed_documents(["a", "bb"]) == expect(["a", "bb"], 512)
+    (request,) = wire.requests
+    assert str(request.url) == "https://api.openai.com/v1/embeddings"
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert wire.bodies == [
+        {"input": ["a", "bb"], "model": "text-embedding-3-small", "encoding_format": "base64", "dimensions": 512}
+    ]
+
+
+def test_azure_gets_the_deployment_in_the_address_and_the_key_in_its_own_header() -> None:
+    wire = Wire(good)
+
+    assert wire.azure().embed_documents(["a"]) == expect(["a"])
+    (request,) = wire.requests
+    assert str(request.url) == (
+        "https://res.openai.azure.com/openai/deployments/my%20deployment/embeddings?api-version=2024-10-21"
+    )
+    assert request.headers["api-key"] == KEY
+    assert "dimensions" not in wire.bodies[0]
+
+
+def test_a_compatible_service_is_never_sent_dimensions_and_needs_no_key() -> None:
+    wire = Wire(good)
+
+    assert wire.compatible().embed_query("abc") == expect(["abc"])[0]
+    (request,) = wire.requests
+    assert str(request.url) == "http://localhost:11434/v1/embeddings"
+    assert wire.bodies == [{"input": ["abc"], "model": "nomic", "encoding_format": "base64"}]
+
+
+@pytest.mark.parametrize("build", [Wire.openai, Wire.azure, Wire.compatible])
+def test_nothing_of_the_environment_reaches_a_request(
+    build: Callable[[Wire], OpenAIEmbedder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wire = Wire(good)
+    build(wire).embed_documents(["a"])
+    for name in ("OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"):
+        monkeypatch.setenv(name, "http://thief.example")
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN"):
+        monkeypatch.setenv(name, "stray-key")
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_API_VERSION"):
+        monkeypatch.setenv(name, "stray")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Stray: stray\nAuthorization: Bearer stray\napi-key: stray")
+    build(wire).embed_documents(["a"])
+
+    plain, under_variables = wire.requests
+    assert plain.url == under_variables.url
+    assert plain.headers == under_variables.headers
+
+
+def test_requests_are_bounded_by_texts_and_by_bytes() -> None:
+    wire = Wire(good)
+    texts = ["x"] * 600 + ["y" * 100_000] * 7
+
+    assert wire.openai().embed_documents(texts) == expect(texts)
+    assert [len(body["input"]) for body in wire.bodies] == [512, 90, 3, 2]
+
+
+def test_no_texts_are_no_request() -> None:
+    wire = Wire(good)
+
+    assert wire.openai().embed_documents([]) == []
+    assert wire.requests == []
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What is answered
+
+
+@pytest.mark.parametrize("build", [Wire.openai, Wire.azure, Wire.compatible])
+def test_the_order_is_that_of_the_texts(build: Callable[[Wire], OpenAIEmbedder]) -> None:
+    texts = ["a", "bb", "ccc"]
+
+    assert build(Wire(shuffled)).embed_documents(texts) == expect(texts)
+
+
+def test_lists_instead_of_base64_are_read() -> None:
+    wire = Wire(lambda body: data(*map(numbers, body["input"])))
+
+    assert wire.compatible().embed_documents(["a", "bb"]) == expect(["a", "bb"])
+    assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        data(encoded(numbers("a"))),
+        data(),
+        data(encoded(numbers("a")), encoded([float("nan")] * 4)),
+        data(encoded(numbers("a")), encoded([0.0] * 4)),
+        data(encoded(numbers("a")), encoded([1.0])),
+        data(encoded(numbers("a")), None),
+        httpx2.Response(200, html=f"<html>{TEXT}</html>"),
+        httpx2.Response(200, text=""),
+        httpx2.Response(200, json={"error": {"message": TEXT}}),
+        httpx2.Response(200, json=[TEXT]),
+        httpx2.Response(200, json={"data": TEXT}),
+    ],
+    ids=["short", "empty", "nan", "zeros", "lengths", "null", "html", "nothing", "error", "list", "text"],
+)
+@pytest.mark.parametrize("build", [Wire.openai, Wire.compatible])
+def test_a_broken_answer_is_a_fault_and_not_a_vector(
+    answer: httpx2.Response, build: Callable[[Wire], OpenAIEmbedder]
+) -> None:
+    wire = Wire(lambda _: httpx2.Response(200, content=answer.content, headers=answer.headers))
+
+    with pytest.raises(SystemFault, match="sent an answer that cannot be used") as caught:
+        build(wire).embed_documents([TEXT, TEXT])
+    assert TEXT not in "".join(traceback.format_exception(caught.value))
+    assert wire.slept == []
+
+
+@pytest.mark.parametrize("build", [Wire.openai, Wire.compatible])
+def test_other_dimensions_than_expected_name_the_field(build: Callable[[Wire], OpenAIEmbedder]) -> None:
+    wire = Wire(lambda body: data(*(encoded([1.0, 2.0]) for _ in body["input"])))
+
+    with pytest.raises(ConfigError, match=r"of 2 numbers where 4 were expected; check embedding\.dimensions"):
+        build(wire).embed_documents(["a"])
+
+
+def test_dimensions_that_nobody_knows_are_learned_from_the_first_answer_and_kept() -> None:
+    answers = iter([data(encoded([1.0, 2.0, 3.0])), data(encoded([1.0, 2.0]))])
+    embedder = Wire(lambda _: next(answers)).azure()
+
+    assert embedder.dimensions is None
+    embedder.embed_documents(["a"])
+    assert embedder.dimensions == 3
+    with pytest.raises(ConfigError, match="of 2 numbers where 3"):
+        embedder.embed_documents(["a"])
+
+
+def _no_base64(body: dict[str, Any]) -> httpx2.Response:
+    return refusal(400) if body["encoding_format"] == "base64" else data(*map(numbers, body["input"]))
+
+
+def _quarter(body: dict[str, Any]) -> httpx2.Response:
+    """What some servers send for base64: something that decodes to fewer numbers."""
+    items = [numbers(text) for text in body["input"]]
+    return data(*(encoded(item[:1]) if body["encoding_format"] == "base64" else item for item in items))
+
+
+def _unreadable(body: dict[str, Any]) -> httpx2.Response:
+    return data(*("?" if body["encoding_format"] == "base64" else numbers(text) for text in body["input"]))
+
+
+@pytest.mark.parametrize("answer", [_no_base64, _quarter, _unreadable])
+def test_a_service_without_base64_is_asked_for_numbers_from_then_on(
+    answer: Callable[[dict[str, Any]], httpx2.Response],
+) -> None:
+    wire = Wire(answer)
+    embedder = wire.compatible()
+
+    assert embedder.embed_documents(["a", "bb"]) == expect(["a", "bb"])
+    assert embedder.embed_documents(["a"]) == expect(["a"])
+    assert [body["encoding_format"] for body in wire.bodies] == ["base64", "float", "float"]
+
+
+def test_a_request_that_both_encodings_do_not_mend_is_the_users_to_change() -> None:
+    wire = Wire(lambda _: refusal(400, "invalid_model"))
+
+    with pytest.raises(ConfigError, match=r"embedding\.model_name") as caught:
+        wire.compatible().embed_documents([TEXT, TEXT])
+    assert caught.value.detail == "HTTP 400 invalid_model a_type"
+    assert [body["encoding_format"] for body in wire.bodies] == ["base64", "float"]
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "match"),
+    [
+        (401, "invalid_api_key", r"does not accept the key in embedding\.openai_key"),
+        (403, "unsupported_country", r"embedding\.openai_key"),
+        (404, "model_not_found", r"embedding\.model_name"),
+        (429, "insufficient_quota", "no quota left"),
+    ],
+)
+def test_what_the_user_must_change_is_not_tried_again(status: int, code: str, match: str) -> None:
+    wire = Wire(lambda _: refusal(status, code))
+
+    with pytest.raises(ConfigError, match=match) as caught:
+        wire.openai().embed_documents([TEXT])
+    assert caught.value.detail == f"HTTP {status} {code} a_type"
+    assert (len(wire.requests), wire.slept) == (1, [])
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+def test_what_may_pass_later_is_tried_again(status: int) -> None:
+    wire = Wire(first(refusal(status, "rate_limit_exceeded", headers={"retry-after": "7"})))
+
+    assert wire.openai().embed_documents(["a"]) == expect(["a"])
+    assert wire.slept == [7.0]
+
+
+def test_what_never_passes_is_transient_once_patience_ends() -> None:
+    wire = Wire(lambda _: refusal(503))
+
+    with pytest.raises(TransientError, match="HTTP 503"):
+        wire.openai().embed_documents(["a"])
+    assert sum(wire.slept) == 60
+
+
+def test_a_connection_that_fails_is_tried_again() -> None:
+    failures = iter([httpx2.ConnectError("refused"), httpx2.ReadTimeout("slow")])
+
+    def answer(body: dict[str, Any]) -> httpx2.Response:
+        for failure in failures:
+            raise failure
+        return good(body)
+
+    wire = Wire(answer)
+    assert wire.openai().embed_documents(["a"]) == expect(["a"])
+    assert len(wire.requests) == 3
+
+
+def test_a_request_that_is_too_large_is_cut_and_stays_in_order() -> None:
+    def answer(body: dict[str, Any]) -> httpx2.Response:
+        if len(body["input"]) > 32:
+            return httpx2.Response(422, json={"message": "batch size 256 > maximum allowed batch size 32"})
+        return good(body)
+
+    wire = Wire(answer)
+    texts = ["x" * (1 + number % 7) for number in range(300)]
+    embedder = wire.compatible()
+
+    assert embedder.embed_documents(texts) == expect(texts)
+    assert {len(body["input"]) for body in wire.bodies} <= {256, 128, 64, 32, 22, 44, 12}
+    refused = sum(len(body["input"]) > 32 for body in wire.bodies)
+    embedder.embed_documents(texts)
+    assert refused == sum(len(body["input"]) > 32 for body in wire.bodies)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refusal(400),
+        refusal(401),
+        refusal(413),
+        refusal(422),
+        refusal(503),
+        httpx2.Response(404, text=f"{KEY} {TEXT}"),
+        httpx2.Response(400, json={"message": f"maximum length exceeded by {TEXT}"}),
+    ],
+)
+def test_neither_key_nor_text_is_in_an_error_or_in_what_it_is_chained_to(answer: httpx2.Response) -> None:
+    wire = Wire(lambda _: httpx2.Response(answer.status_code, content=answer.content, headers=answer.headers))
+
+    with pytest.raises(ConnectorError) as caught:
+        wire.openai().embed_documents([TEXT])
+    shown = "".join(traceback.format_exception(caught.value)) + caught.value.detail
+    assert KEY not in shown
+    assert TEXT not in shown
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What is known of models
+
+
+@pytest.mark.parametrize(
+    ("model", "dimensions", "name", "expected", "sent"),
+    [
+        (None, None, "openai/text-embedding-ada-002", 1536, None),
+        (" ", 1536, "openai/text-embedding-ada-002", 1536, None),
+        ("text-embedding-3-small", None, "openai/text-embedding-3-small", 1536, None),
+        ("text-embedding-3-small", 1536, "openai/text-embedding-3-small", 1536, 1536),
+        ("text-embedding-3-small", 512, "openai/text-embedding-3-small@512", 512, 512),
+        ("text-embedding-3-large", None, "openai/text-embedding-3-large", 3072, None),
+        ("text-embedding-9", None, "openai/text-embedding-9", None, None),
+        ("text-embedding-9", 7, "openai/text-embedding-9@7", 7, 7),
+    ],
+)
+def test_a_model_of_openai_is_looked_up(
+    model: str | None, dimensions: int | None, name: str, expected: int | None, sent: int | None
+) -> None:
+    target = openai_target(model, dimensions)
+
+    assert (name, expected, sent) == (target.name, target.expected, target.sent)
+
+
+@pytest.mark.parametrize(
+    ("model", "dimensions", "match"),
+    [
+        (None, 512, r"always gives 1536 dimensions, not 512; leave embedding\.dimensions empty"),
+        ("text-embedding-3-small", 1537, r"at most 1536 dimensions, not 1537; lower embedding\.dimensions"),
+    ],
+)
+def test_dimensions_that_a_model_cannot_have_are_refused(model: str | None, dimensions: int, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        openai_target(model, dimensions)
+
+
+def test_names_and_limits_of_the_other_services() -> None:
+    assert azure_target("dep", None).name == "azure_openai/dep"
+    assert azure_target("dep", 256).name == "azure_openai/dep@256"
+    assert compatible_target("m", 768).name == "openai_compatible/m"
+    limit = Wire(good).azure().limit
+    assert limit is not None
+    assert (limit.tokens, limit.count) == (8191, None)
+    assert Wire(good).compatible().limit is None
+
+
+def test_a_bad_key_or_address_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(ConfigError, match=r"embedding\.openai_key"):
+        openai_client("sk-1\nsk-2")
+    with pytest.raises(ConfigError, match=r"embedding\.api_base"):
+        azure_client(KEY, "my-resource", "dep", "2024-10-21")
+    with pytest.raises(ConfigError, match=r"embedding\.base_url"):
+        compatible_client("", "localhost:80")
+
+
+# ----------------------------------------------------------------------------------------------------------
+# A real server
+
+
+class _Service(BaseHTTPRequestHandler):
+    """Answers well, every second request after a 429."""
+
+    asked = 0
+
+    def do_POST(self) -> None:  # the name is that of http.server
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        type(self).asked += 1
+        answer = refusal(429) if type(self).asked % 2 else shuffled(body)
+        self.send_response(answer.status_code)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def _served() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Service) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_real_server_is_asked_through_the_sdks_own_client() -> None:
+    texts = ["a", "bb"]
+    with _served() as address:
+        patience = Patience(RetryPolicy(60), sleep=lambda _: None)
+        embedder = OpenAIEmbedder(compatible_client("", address), compatible_target("m", 4), patience)
+
+        assert embedder.embed_documents(texts) == expect(texts)
+
+    patience = Patience(RetryPolicy(0), sleep=lambda _: None)
+    embedder = OpenAIEmbedder(compatible_client("", address), compatible_target("m", 4), patience)
+    with pytest.raises(TransientError, match=r"could not be reached; check embedding\.base_url"):
+        embedder.embed_documents(texts)
