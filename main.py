@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
-from destination_qdrant.run import main
+from destination_qdrant.run import console
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

@@ -23,7 +23,7 @@ def check(raw_config: Any, *, deployment_mode: str = "") -> str:
         dimensions, model = _probe(config)
         check_fits(info, config, dimensions, store.place)
         state = "exists and fits" if info else "does not exist yet and will be created by the first sync"
-        return f"The collection at {store.place} {state}; {model} gives {dimensions} dimensions."
+        return f"Reached Qdrant at {store.place}; the collection {state} ({model}, {dimensions} dimensions)."
 
 
 def _probe(config: Config) -> tuple[int, str]:

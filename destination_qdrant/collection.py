@@ -48,7 +48,7 @@ def prepare(store: Store, config: Config, embedder: Embedder, catalog: Catalog) 
         info = store.describe()
         if info is None:
             raise ConfigError(
-                f"The collection at {store.place} was created and is not there; "
+                f"The collection was created in Qdrant at {store.place} and is not there; "
                 "check indexing.collection and who else manages that Qdrant."
             )
     check_fits(info, config, dimensions, store.place)

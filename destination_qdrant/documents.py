@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from .catalog import DestinationStream
 from .config import Config, FieldNameMapping, FromField
 from .cursors import cursor_text
 from .errors import ConfigError
-from .fields import Change, FieldPath, clean_text, nulled, select, storable
+from .fields import DEEPEST, Change, FieldPath, clean_text, nulled, select, storable, whole
 from .given import BadVector, read_vector
 from .identity import RecordKey, airbyte_record_id, is_plain_identifier, is_plain_record_id, record_key, value_at
 from .protocol import Record
@@ -42,6 +43,13 @@ RESERVED = frozenset(
 )
 
 
+#: A payload's own bookkeeping, generously counted.
+BOOKKEEPING_BYTES = 1024
+
+#: How many fields that were left out are named; "*" stands for all others, else the names could fill the payload.
+_FIELDS_NAMED = 20
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """The text and the metadata of one record.
@@ -49,7 +57,7 @@ class Document:
     `key` is None where the catalog has no key. `given` holds vectors that came with the record.
     `airbyte_id` is the record's id in the manner of Airbyte's connector (append_dedup only); `takes_over` says
     that points of that connector under this id can be no other record's.
-    `metadata` is ready to be stored, `metadata_bytes` its size as JSON.
+    `metadata` is ready to be stored, `metadata_bytes` its size as JSON, with the notes about what was left out.
     """
 
     stream: DestinationStream
@@ -105,10 +113,9 @@ class DocumentReader:
         self._max_payload = config.processing.max_payload_bytes
         embedding = config.embedding
         self._from_field = embedding if isinstance(embedding, FromField) else None
-        key_columns = {path[0] for path in stream.primary_key}
-        renamed = {mapping.from_field: mapping.to_field for mapping in self._mappings}
-        self._kept = frozenset(renamed.get(column, column) for column in key_columns)
-        self._text_names = tuple(renamed.get(path.text, path.text) for path in self._text_paths)
+        columns = (name for path in stream.primary_key for name in (path[0], ".".join(path)))
+        self._kept = frozenset(map(self._stored_name, columns))
+        self._text_names = tuple(self._stored_name(path.text) for path in self._text_paths)
         self._plain = is_plain_identifier(stream.descriptor)
 
     def read(self, record: Record, line_number: int) -> Operation:
@@ -119,7 +126,7 @@ class DocumentReader:
         """
         stream, data = self._stream, record.data
         key = record_key(data, stream.primary_key) if stream.primary_key else None
-        cursor = cursor_text(value_at(data, stream.cursor, None)) if stream.cursor else None
+        cursor = self._cursor(data)
         airbyte_id = self._airbyte_id(data)
         takes_over = airbyte_id is not None and self._plain and is_plain_record_id(data, stream)
         deleted = data.get(CDC_DELETED_AT) is not None
@@ -145,7 +152,7 @@ class DocumentReader:
                 given=self._given(record.data, line_number),
                 metadata=metadata,
                 metadata_bytes=size,
-                changes=(*record.changes, *changes),
+                changes=(*storable(list(record.changes), "_ab_meta", changes), *changes),
                 extracted_at=_timestamp(record.emitted_at),
                 airbyte_id=airbyte_id,
                 takes_over=takes_over,
@@ -153,7 +160,15 @@ class DocumentReader:
         )
 
     def _airbyte_id(self, data: Mapping[str, Any]) -> str | None:
-        return airbyte_record_id(data, self._stream) if self._stream.is_dedup else None
+        return whole(airbyte_record_id(data, self._stream)) if self._stream.is_dedup else None
+
+    def _cursor(self, data: Mapping[str, Any]) -> str | None:
+        text = cursor_text(value_at(data, self._stream.cursor, None)) if self._stream.cursor else None
+        return None if text is None else whole(text)
+
+    def _stored_name(self, name: str) -> str:
+        """The name that a selected field has in the payload."""
+        return next(iter(_renamed({name: None}, self._mappings)))
 
     def _given(self, data: Mapping[str, Any], line_number: int) -> Vectors:
         if self._from_field is None:
@@ -169,9 +184,7 @@ class DocumentReader:
 
     def _text(self, data: Mapping[str, Any]) -> str:
         """One line `field: value` for each text field that says something, as Airbyte's connector writes it."""
-        fields = _renamed(select(data, self._text_paths), self._mappings)
-        parts = ((name, _said(value)) for name, value in fields.items())
-        return clean_text("".join(f"{name}: {said}\n" for name, said in parts if said.strip())).strip()
+        return _lines(_renamed(select(data, self._text_paths), self._mappings)).strip()
 
     def _metadata(self, data: Mapping[str, Any], changes: list[Change]) -> tuple[Mapping[str, Any], int]:
         selected = _renamed(select(data, self._metadata_paths), self._mappings)
@@ -181,23 +194,29 @@ class DocumentReader:
                 changes.append(nulled(name, "DESTINATION_SERIALIZATION_ERROR"))
                 continue
             metadata[storable(name, name, changes)] = storable(value, name, changes)
-        size = json_bytes(metadata)
-        if size > self._max_payload:
-            size = self._shrink(metadata, size, changes)
-        return metadata, size
+        return metadata, self._shrink(metadata, json_bytes(metadata), changes)
 
     def _shrink(self, metadata: dict[str, Any], size: int, changes: list[Change]) -> int:
-        """Take fields out until the rest fits: the text fields first (their text is in the chunks), then the largest."""
-        by_size = sorted(metadata, key=lambda name: json_bytes(metadata[name]), reverse=True)
-        texts = [name for name in self._text_names if name in metadata]
-        for name in (*texts, *(name for name in by_size if name not in texts)):
-            if size <= self._max_payload:
+        """Take fields out until the rest fits: the text fields first (their text is in the chunks), then the largest.
+
+        Returns what is left, with the notes about what is not.
+        """
+        room = self._max_payload - BOOKKEEPING_BYTES
+        for left_out, name in enumerate(self._by_urgency(metadata) if size > room else ()):
+            if size <= room:
                 break
-            if name in self._kept:
-                continue
             size -= json_bytes({name: metadata.pop(name)}) - 1
-            changes.append(nulled(name, "DESTINATION_RECORD_SIZE_LIMITATION"))
+            if left_out <= _FIELDS_NAMED:
+                named = name if left_out < _FIELDS_NAMED else "*"
+                changes.append(nulled(named, "DESTINATION_RECORD_SIZE_LIMITATION"))
+                size += json_bytes(changes[-1]) + 1
         return size
+
+    def _by_urgency(self, metadata: Mapping[str, Any]) -> list[str]:
+        """The fields that may be left out, the first one first."""
+        texts = frozenset(self._text_names)
+        free = (name for name in metadata if name not in self._kept)
+        return sorted(free, key=lambda name: (name not in texts, -json_bytes({name: metadata[name]})))
 
 
 def missing_text_fields(stream: DestinationStream) -> ConfigError | None:
@@ -226,18 +245,23 @@ def _renamed(fields: dict[str, Any], mappings: Sequence[FieldNameMapping]) -> di
     return fields
 
 
-def _said(value: Any) -> str:
+def _lines(fields: Mapping[str, Any], depth: int = 0) -> str:
+    """One line for each field that says something."""
+    parts = ((name, _said(value, depth)) for name, value in fields.items())
+    return "".join(f"{clean_text(name)}: {said}\n" for name, said in parts if said.strip())
+
+
+def _said(value: Any, depth: int) -> str:
     """What a value says as text; nothing for null."""
     if value is None:
         return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        parts = ((name, _said(member)) for name, member in value.items())
-        return "\n" + "".join(f"{name}: {said}\n" for name, said in parts if said.strip())
-    if isinstance(value, list):
-        return "\n".join(filter(str.strip, map(_said, value)))
-    return str(value)
+    if isinstance(value, dict | list):
+        if depth >= DEEPEST:
+            return clean_text(json.dumps(value, ensure_ascii=False))
+        if isinstance(value, dict):
+            return "\n" + _lines(value, depth + 1)
+        return "\n".join(filter(str.strip, (_said(member, depth + 1) for member in value)))
+    return clean_text(value) if isinstance(value, str) else str(value)
 
 
 def _timestamp(milliseconds: int | None) -> str | None:

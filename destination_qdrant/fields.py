@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any
 
 #: Qdrant's gRPC clients build at most 49 levels of lists and read 48 (measured); deeper values become JSON text.
 DEEPEST = 32
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_POSITION = re.compile(r"-?\d{1,18}", re.ASCII)  # in a list; from its end when negative
 
 _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
 
@@ -33,8 +37,8 @@ class FieldPath:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._steps = tuple(text.split("."))
-        self._is_literal = not any(sign in text for sign in "*?[")
+        self._steps = tuple(text.lstrip(".").split("."))  # dpath passes over leading dots
+        self._is_literal = not _is_pattern(text)
 
     def values(self, data: Mapping[str, Any]) -> list[Any]:
         """Every value the path leads to, in the record's order."""
@@ -42,7 +46,7 @@ class FieldPath:
             return [data[self.text]]
         if self._is_literal:
             return list(_follow(data, self._steps))
-        return list(_match(data, self._steps))
+        return _match(data, self._steps)
 
     def may_exist(self, schema: Mapping[str, Any]) -> bool:
         """Whether a record of this JSON schema can have the path."""
@@ -56,26 +60,48 @@ def _follow(value: Any, steps: tuple[str, ...]) -> Iterator[Any]:
     for step in steps:
         if isinstance(value, dict) and step in value:
             value = value[step]
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+        elif isinstance(value, list) and _POSITION.fullmatch(step) and -len(value) <= int(step) < len(value):
             value = value[int(step)]
         else:
             return
     yield value
 
 
-def _match(value: Any, steps: tuple[str, ...]) -> Iterator[Any]:
-    if not steps:
-        yield value
-        return
-    step, rest = steps[0], steps[1:]
-    if step == "**":
-        yield from _match(value, rest)
-        for _, member in _members(value):
-            yield from _match(member, steps)
-        return
-    for name, member in _members(value):
-        if fnmatchcase(name, step):
-            yield from _match(member, rest)
+def _match(data: Any, steps: tuple[str, ...]) -> list[Any]:
+    """Every value below `data` that the steps lead to, once, in dpath's order: members first, then what is in them.
+
+    All readings of the path are followed at once (as positions in it), so that `**` costs no more than a walk;
+    and without recursion, because a record may be nested more deeply than Python calls.
+    """
+    found: list[Any] = []
+    pending = [(data, _passing(steps, 0))]
+    while pending:
+        value, at = pending.pop()
+        reached = [(member, _advanced(steps, at, name)) for name, member in _members(value)]
+        found += [member for member, positions in reached if len(steps) in positions]
+        pending += [(member, positions) for member, positions in reversed(reached) if positions]
+    return found
+
+
+def _advanced(steps: tuple[str, ...], at: frozenset[int], name: str) -> frozenset[int]:
+    """The positions after one more name."""
+    after: frozenset[int] = frozenset()
+    for position in at:
+        if position < len(steps) and fnmatchcase(name, steps[position]):
+            after |= _passing(steps, position if steps[position] == "**" else position + 1)
+    return after
+
+
+def _passing(steps: tuple[str, ...], position: int) -> frozenset[int]:
+    """The position, and those after it that `**` lets it pass to."""
+    end = position
+    while end < len(steps) and steps[end] == "**":
+        end += 1
+    return frozenset(range(position, end + 1))
+
+
+def _is_pattern(text: str) -> bool:
+    return any(sign in text for sign in "*?[")
 
 
 def _members(value: Any) -> Iterator[tuple[str, Any]]:
@@ -91,19 +117,22 @@ def _allows(schema: Any, steps: tuple[str, ...]) -> bool:
         return True
     step, rest = steps[0], steps[1:]
     members = []
-    properties, items = schema.get("properties"), schema.get("items")
-    if isinstance(properties, dict) and properties:
+    properties, items = schema.get("properties") or None, schema.get("items") or None
+    if isinstance(properties, dict):
         members += [member for name, member in properties.items() if fnmatchcase(name, step)]
-    if isinstance(items, dict) and (step.isdecimal() or "*" in step):
+    if isinstance(items, dict) and (_POSITION.fullmatch(step) or _is_pattern(step)):
         members.append(items)
     if not isinstance(properties, dict) and not isinstance(items, dict):
-        return _may_hold_members(schema.get("type"))
+        types = declared_types(schema)
+        return not types or bool(types & {"object", "array"})
     return step == "**" or any(_allows(member, rest) for member in members)
 
 
-def _may_hold_members(declared: Any) -> bool:
-    types = {declared} if isinstance(declared, str) else set(declared or ())
-    return not types or bool(types & {"object", "array"})
+def declared_types(schema: Any) -> frozenset[str]:
+    """The types that a JSON schema names; none where it names none or is out of shape."""
+    declared = schema.get("type") if isinstance(schema, dict) else None
+    named = declared if isinstance(declared, list) else [declared]
+    return frozenset(name for name in named if isinstance(name, str))
 
 
 def select(data: Mapping[str, Any], paths: tuple[FieldPath, ...]) -> dict[str, Any]:
@@ -120,9 +149,12 @@ def select(data: Mapping[str, Any], paths: tuple[FieldPath, ...]) -> dict[str, A
 
 def clean_text(text: str) -> str:
     """Text that can be encoded and embedded: lone surrogates replaced, NUL gone."""
-    if text.isascii():
-        return text.replace("\0", "")
-    return text.encode("utf-8", errors="surrogatepass").decode("utf-8", errors="replace").replace("\0", "")
+    return whole(text).replace("\0", "")
+
+
+def whole(text: str) -> str:
+    """The text, with the replacement character for each lone surrogate; the same object where there is none."""
+    return text if text.isascii() else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def storable(value: Any, field: str, changes: list[Change], depth: int = 0) -> Any:
@@ -152,16 +184,18 @@ def _storable_number(number: float, field: str, changes: list[Change]) -> float 
         return number if _SMALLEST_INTEGER <= number <= _LARGEST_INTEGER else str(number)
     if math.isfinite(number):
         return number
-    changes.append(nulled(field, "DESTINATION_SERIALIZATION_ERROR"))
+    _note(nulled(whole(field), "DESTINATION_SERIALIZATION_ERROR"), changes)
     return None
 
 
 def _storable_text(text: str, field: str, changes: list[Change]) -> str:
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        changes.append({"field": field, "change": "TRUNCATED", "reason": "DESTINATION_SERIALIZATION_ERROR"})
-        return text.encode("utf-8", errors="replace").decode()
-    return text
+    whole = whole(text)
+    if whole != text:
+        _note({"field": whole(field), "change": "TRUNCATED", "reason": "DESTINATION_SERIALIZATION_ERROR"}, changes)
+    return whole
+
+
+def _note(change: Change, changes: list[Change]) -> None:
+    """Add a change, once: a list of a million NaN is one."""
+    if change not in changes:
+        changes.append(change)

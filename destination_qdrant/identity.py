@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .catalog import DestinationStream, Path
+from .fields import declared_types
 from .protocol import Descriptor
 
 #: The UUID under which all ids of this connector live. Never change it.
@@ -74,15 +74,18 @@ def canonical(value: Any) -> str:
 
 
 def _normal(value: Any) -> Any:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return int(value) if value.is_integer() else value
-    if isinstance(value, dict):
-        return {name: _normal(member) for name, member in value.items()}
-    if isinstance(value, list | tuple):
-        return [_normal(member) for member in value]
-    return value
+    """A copy with whole numbers as integers; made without recursion, as a record may be nested more than Python calls."""
+    copy = [value]
+    pending: list[Any] = [copy]
+    while pending:
+        container = pending.pop()
+        for place, member in container.items() if isinstance(container, dict) else enumerate(container):
+            if isinstance(member, float) and member.is_integer():
+                container[place] = int(member)
+            elif isinstance(member, dict | list | tuple):
+                container[place] = dict(member) if isinstance(member, dict) else list(member)
+                pending.append(container[place])
+    return copy[0]
 
 
 class PointIds:
@@ -131,7 +134,7 @@ def is_plain_identifier(descriptor: Descriptor) -> bool:
 
     It joins namespace and name by an underscore, so `a_b` may be the stream b of namespace a.
     """
-    return descriptor.namespace is None and "_" not in descriptor.name.strip("_")
+    return descriptor.namespace is None and "_" not in descriptor.name[:-1]
 
 
 def is_plain_record_id(data: Mapping[str, Any], stream: DestinationStream) -> bool:
@@ -157,9 +160,7 @@ def _type_is_certain(value: Any, path: Path, schema: Mapping[str, Any]) -> bool:
     for name in path:
         properties = declared.get("properties") if isinstance(declared, dict) else None
         declared = properties.get(name) if isinstance(properties, dict) else None
-    types = declared.get("type") if isinstance(declared, dict) else None
-    types = {types} if isinstance(types, str) else set(types or ())
-    return types - {"null"} <= ({"string"} if isinstance(value, str) else {"integer"}) and bool(types)
+    return declared_types(declared) - {"null"} == {"string" if isinstance(value, str) else "integer"}
 
 
 def _could_be_other_type(text: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .catalog import DestinationStream
 from .chunking import Chunk
-from .documents import Document, json_bytes
+from .documents import BOOKKEEPING_BYTES, Document, json_bytes
 from .fields import nulled
 from .identity import PointIds, keyed_ids, run_ids
 from .qdrant.base import Equals, IndexType, Missing, Point, Where
@@ -42,9 +42,6 @@ INDEXES: Mapping[str, IndexType] = {
 }
 #: Needed only where points of Airbyte's connector are to be taken over.
 AIRBYTE_INDEXES: Mapping[str, IndexType] = {RECORD_ID: "keyword"}
-
-#: A payload's own bookkeeping, generously counted.
-_BOOKKEEPING_BYTES = 1024
 
 
 def of_stream(stream: DestinationStream) -> tuple[Equals, Equals]:
@@ -109,7 +106,7 @@ def to_points(
 
 def point_bytes(document: Document, text: str, dimensions: int) -> int:
     """About how much memory and wire a point takes."""
-    return document.metadata_bytes + len(text) + dimensions * FLOAT32_BYTES + _BOOKKEEPING_BYTES
+    return document.metadata_bytes + len(text) + dimensions * FLOAT32_BYTES + BOOKKEEPING_BYTES
 
 
 def content_hash(model: str, text: str, vectors: Vectors) -> str:
@@ -123,8 +120,8 @@ def content_hash(model: str, text: str, vectors: Vectors) -> str:
 
 
 def _fits(document: Document, text: str, form: PointFormat) -> bool:
-    # A quarter is cheap to rule out without encoding: a character takes at most 6 bytes as JSON (\u0000).
-    size = document.metadata_bytes + _BOOKKEEPING_BYTES
+    # Nearly all are known to fit without encoding: a character takes at most 6 bytes as JSON (\u0000).
+    size = document.metadata_bytes + BOOKKEEPING_BYTES
     return size + 6 * len(text) <= form.max_payload_bytes or size + json_bytes(text) <= form.max_payload_bytes
 
 

@@ -40,4 +40,4 @@ def _quoted_by_python(value: str) -> Iterable[str]:
     """How `repr` and `ascii` print the value: alone, or in a longer text with quotes of both kinds."""
     for show in (repr, ascii):
         yield show(value)[1:-1]
-        yield show(f"'\"{value}")[len("""'\\'\""""):-1]
+        yield show(f"'\"{value}")[len("""'\\'\"""") : -1]

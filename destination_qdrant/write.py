@@ -41,9 +41,7 @@ def write(
     embedder = create_embedder(config.embedding)
     with closing(open_store(config.indexing, read_only=False)) as store:
         airbyte_streams = prepare(store, config, embedder, catalog)
-        out.log(
-            "INFO", f"Writing to the collection at {store.place} with vectors of {embedder.model or 'the records'}."
-        )
+        out.log("INFO", f"Writing to Qdrant at {store.place}, with vectors of {embedder.model or 'the records'}.")
         form = PointFormat(
             run_id=run_id,
             text_field=config.indexing.text_field,

@@ -34,8 +34,15 @@ class Finished:
     """What one run of the connector said and did."""
 
     code: int
-    messages: list[Json]
+    stdout: bytes
     stderr: str
+
+    @property
+    def messages(self) -> list[Json]:
+        """What was said; every line on stdout is one JSON message, whatever happens."""
+        messages = [json.loads(line) for line in self.stdout.splitlines()]
+        assert all(isinstance(message.get("type"), str) for message in messages)
+        return messages
 
     def of(self, kind: str) -> list[Json]:
         return [message for message in self.messages if message["type"] == kind]
@@ -77,10 +84,7 @@ class Connector:
             timeout=timeout,
             check=False,
         )
-        # Every line on stdout is one JSON message, whatever happens.
-        messages = [json.loads(line) for line in done.stdout.decode().splitlines()]
-        assert all(isinstance(message.get("type"), str) for message in messages)
-        return Finished(done.returncode, messages, done.stderr.decode())
+        return Finished(done.returncode, done.stdout, done.stderr.decode())
 
     def start(self, name: str, **files: Any) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

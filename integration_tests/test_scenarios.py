@@ -6,15 +6,27 @@
     expected.json               what must be true afterwards     } follow (a catalog that is missing is the one before)
     seed.json                   points that are there before the first sync (optional)
 
-`expected.json`: `exit` (0), `points` (the payloads, in any order, compared in the fields that `fields` lists; absent
-fields are left out), `count` (instead of points), `states` (recordCount of each emitted STATE, in order; all states of
-the input must come back unless this says otherwise), `log` (texts that must be in the log), `error` (failure_type
-and texts that must be in the message).
+`expected.json`:
+
+    exit        the exit code; 0 unless given
+    error       `failure_type`, and `texts` that the message must hold
+    points      the payloads, in any order, compared in the `fields` that are listed; absent ones are left out.
+                The name `#vector` may be listed too
+    count       how many points there are
+    collection  "absent": there is none
+    unchanged   true: every point is what it was before this sync, and none is new
+    states      recordCount of each emitted STATE, in order; unless given, all STATEs of the input must come back
+    lines       the emitted STATEs, exactly
+    log         texts that must be in the log (each in one line of it, which begins with its level)
+    no_warning  true: nothing in the log is a warning
+    nowhere     texts that must not be in anything that was said
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +34,8 @@ import pytest
 from conftest import Connector, Finished, Json, Target
 
 SCENARIOS = Path(__file__).parent / "scenarios"
+
+Points = list[Json]
 
 
 @pytest.mark.parametrize("name", sorted(folder.name for folder in SCENARIOS.iterdir() if folder.is_dir()))
@@ -33,6 +47,7 @@ def test_scenario(name: str, connector: Connector, target: Target) -> None:
         seed = json.loads((folder / "seed.json").read_text())
         target.seed(seed["vector_size"], seed["points"])
     catalog: Json = {}
+    before = target.points()
     for step in range(1, 100):
         suffix = "" if step == 1 else f".{step}"
         messages, expected = folder / f"messages{suffix}.jsonl", folder / f"expected{suffix}.json"
@@ -43,11 +58,15 @@ def test_scenario(name: str, connector: Connector, target: Target) -> None:
             catalog = json.loads((folder / f"catalog{suffix}.json").read_text())
         stdin = messages.read_bytes()
         finished = connector.run("write", stdin, config=config, catalog=catalog)
-        compare(json.loads(expected.read_text()), finished, stdin, target)
+        after = target.points()
+        compare_words(json.loads(expected.read_text()), finished)
+        compare_states(json.loads(expected.read_text()), finished, stdin)
+        compare_points(json.loads(expected.read_text()), before, after)
+        before = after
 
 
-def compare(expected: Json, finished: Finished, stdin: bytes, target: Target) -> None:
-    """Compare what happened with what was expected."""
+def compare_words(expected: Json, finished: Finished) -> None:
+    """How it ended, and what was said about it."""
     assert (finished.code, finished.error) == (expected.get("exit", 0), finished.error), finished.log
     assert finished.stderr == ""
     if "error" in expected:
@@ -59,43 +78,49 @@ def compare(expected: Json, finished: Finished, stdin: bytes, target: Target) ->
         assert finished.error is None
     for text in expected.get("log", []):
         assert any(text in line for line in finished.log), finished.log
-    compare_states(expected, finished, stdin)
-    compare_points(expected, target)
+    if expected.get("no_warning"):
+        assert [line for line in finished.log if not line.startswith("INFO")] == []
+    for text in expected.get("nowhere", []):
+        assert text not in finished.stdout.decode() + finished.stderr
 
 
 def compare_states(expected: Json, finished: Finished, stdin: bytes) -> None:
-    """STATEs come back in order, equal to what was sent but for their counts, and none is missing."""
-    sent = [json.loads(line) for line in stdin.splitlines() if line.startswith(b"{") and b'"STATE"' in line]
-    emitted = finished.of("STATE")
-    counts = []
-    for state, original in zip(emitted, sent, strict=False):
-        stats = state["state"].pop("destinationStats", None)
-        original["state"].pop("destinationStats", None)
-        assert state == original
-        counts.append(stats and stats["recordCount"])
+    """STATEs come back in order, byte for byte what was sent but for their counts, and none is missing."""
+    sent = [line.strip() for line in stdin.splitlines() if line.strip().startswith(b"{") and b'"STATE"' in line]
+    emitted = [line for line in finished.stdout.splitlines() if b'"STATE"' in line]
+    assert [without_counts(line) for line in emitted] == [without_counts(line) for line in sent[: len(emitted)]]
+    if "lines" in expected:
+        assert [line.decode() for line in emitted] == expected["lines"]
     if "states" in expected:
-        assert counts == expected["states"]
+        counts = [state["state"].get("destinationStats") for state in finished.of("STATE")]
+        assert [stats and stats["recordCount"] for stats in counts] == expected["states"]
     else:
         assert len(emitted) == len(sent)
 
 
-def compare_points(expected: Json, target: Target) -> None:
-    """The stored payloads are the expected ones, in the fields that matter."""
-    stored = target.points()
+def without_counts(state: bytes) -> bytes:
+    return re.sub(rb',?\s*"destinationStats":\s*(null|\{[^{}]*\})', b"", state)
+
+
+def compare_points(expected: Json, before: Points | None, after: Points | None) -> None:
+    """What is stored now is what is expected, in the fields that matter."""
     if expected.get("collection") == "absent":
-        assert stored is None
+        assert after is None
         return
-    assert stored is not None
+    assert after is not None
+    if expected.get("unchanged"):
+        assert ordered(after) == ordered(before or [])
     if "count" in expected:
-        assert len(stored) == expected["count"]
+        assert len(after) == expected["count"]
     if "points" in expected:
-        found = [only(point["payload"], expected["fields"]) for point in stored]
+        found = [{name: value for name, value in each.items() if name in expected["fields"]} for each in flat(after)]
         assert ordered(found) == ordered(expected["points"])
 
 
-def only(payload: Json, fields: list[str]) -> Json:
-    return {name: payload[name] for name in fields if name in payload}
+def flat(points: Points) -> list[Json]:
+    """The payloads, with the vector as one more field."""
+    return [{**point["payload"], "#vector": point["vector"]} for point in points]
 
 
-def ordered(payloads: list[Any]) -> list[str]:
+def ordered(payloads: Sequence[Any]) -> list[str]:
     return sorted(json.dumps(payload, sort_keys=True) for payload in payloads)

@@ -157,6 +157,8 @@ class CohereEmbedder:
             failure = _translated(error)
         except httpx.HTTPError as error:  # the SDK lets through what its HTTP library raises without an answer
             failure = unreachable(_SERVICE, type(error).__name__)
+        except (TypeError, ValueError, AttributeError):  # and what its parser raises over JSON of another shape
+            failure = broken(_SERVICE, Unusable("the SDK cannot read it"))
         else:
             return getattr(answer, "embeddings", None)
         # outside of the handler, so that the SDK's exception, which quotes key and input, is not chained

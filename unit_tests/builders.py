@@ -1,0 +1,96 @@
+"""Streams, records and operations for tests: whatever a test does not name is ordinary."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from destination_qdrant.batching import Batch, BatchBounds, BatchBuffer, Entry
+from destination_qdrant.catalog import Catalog, DestinationStream, read_catalog
+from destination_qdrant.chunking import Chunk
+from destination_qdrant.config import Config, parse_config
+from destination_qdrant.documents import Document, DocumentReader, Skip, Upsert
+from destination_qdrant.protocol import Descriptor, Record
+
+RUN = "run-now"
+
+
+def config(**embedding: Any) -> Config:
+    """A configuration that embeds the field `text` and keeps every field."""
+    return parse_config(
+        {
+            "embedding": embedding or {"mode": "fake"},
+            "processing": {"chunk_size": 1000, "text_fields": ["text"]},
+            "indexing": {
+                "url": "http://localhost:6333",
+                "collection": "things",
+                "auth_method": {"mode": "no_auth"},
+            },
+        },
+        deployment_mode="",
+    )
+
+
+def stream(name: str = "users", namespace: str | None = None, **entry: Any) -> DestinationStream:
+    """A configured stream, `append_dedup` by the column `id` unless said otherwise."""
+    return catalog({"stream": {"name": name, "namespace": namespace}, **entry}).streams[0]
+
+
+def catalog(*entries: dict[str, Any]) -> Catalog:
+    """A catalog of such streams."""
+    ordinary = {"destination_sync_mode": "append_dedup", "primary_key": [["id"]]}
+    return read_catalog({"streams": [ordinary | entry for entry in entries]}, config())
+
+
+def words(document: Document) -> tuple[Chunk, ...]:
+    """Split so that a test sees what it gets: each word of the text is a chunk."""
+    return tuple(Chunk(index, word) for index, word in enumerate(document.text.removeprefix("text: ").split()))
+
+
+def entry(position: int, of: DestinationStream, /, *, size_bytes: int = 1, **data: Any) -> Entry:
+    """The entry of a record with this data, each word of whose `text` is a chunk."""
+    record = Record(of.descriptor, data, emitted_at=1_700_000_000_000, changes=(), size_bytes=size_bytes)
+    operation = DocumentReader(of, config()).read(record, position)
+    assert not isinstance(operation, Skip)
+    chunks = words(operation.document) if isinstance(operation, Upsert) else ()
+    return Entry(position, operation, chunks, size_bytes)
+
+
+def batch(*entries: Entry) -> Batch:
+    """These entries as one batch, the superseded ones among them set aside."""
+    buffer = BatchBuffer(BatchBounds(points=10**9, size_bytes=10**9))
+    for each in entries:
+        assert buffer.add(each, 0.0) is None
+    closed = buffer.close()
+    assert closed is not None
+    return closed
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Lines of input
+
+
+def record_line(of: Descriptor | str, **data: Any) -> bytes:
+    """A RECORD."""
+    return _line({"type": "RECORD", "record": {**_named(of, "stream"), "data": data, "emitted_at": 1_700_000_000_000}})
+
+
+def state_line(of: Descriptor | str, number: int = 0) -> bytes:
+    """A STREAM state whose `id` is the number."""
+    body = {"stream_descriptor": _named(of, "name"), "stream_state": {"at": number}}
+    return _line({"type": "STATE", "state": {"type": "STREAM", "stream": body, "id": number}})
+
+
+def status_line(of: Descriptor | str, status: str = "COMPLETE") -> bytes:
+    """A stream status."""
+    body = {"stream_descriptor": _named(of, "name"), "status": status}
+    return _line({"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 0, "stream_status": body}})
+
+
+def _named(of: Descriptor | str, member: str) -> dict[str, Any]:
+    descriptor = of if isinstance(of, Descriptor) else Descriptor(None, of)
+    return {member: descriptor.name, "namespace": descriptor.namespace}
+
+
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message).encode() + b"\n"

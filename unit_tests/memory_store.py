@@ -1,0 +1,138 @@
+"""A store that is a dict: the interface of `qdrant.base.Store`, kept to the letter, with faults on order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from destination_qdrant.errors import SystemFault
+from destination_qdrant.qdrant.base import (
+    AnyOf,
+    Below,
+    CollectionInfo,
+    Condition,
+    Equals,
+    IndexType,
+    Point,
+    PointId,
+    ScoredPoint,
+    StoredPoint,
+    VectorSchema,
+    Where,
+)
+from destination_qdrant.vectors import Dense
+
+
+class MemoryStore:
+    """One collection in memory.
+
+    `calls` has the name and the argument of every call, in order. `faults` maps the name of a method to what it raises
+    from now on, before it does anything. `on_upsert` runs at the start of every upsert, on its thread.
+    """
+
+    place = "memory"
+
+    def __init__(self, shape: Mapping[str, VectorSchema] | None = None) -> None:
+        self.points: dict[PointId, Point] = {}
+        self.calls: list[tuple[str, Any]] = []
+        self.faults: dict[str, Exception] = {}
+        self.on_upsert: Callable[[Sequence[Point]], None] = lambda points: None  # noqa: ARG005 -- a hook that does nothing
+        self._lock = threading.Lock()
+        self._shape = shape
+        self._indexes: dict[str, IndexType] = {}
+
+    # -- for tests -----------------------------------------------------------------------------------------
+
+    def called(self, name: str) -> list[Any]:
+        """The arguments of the calls of one method, in order."""
+        return [argument for each, argument in self.calls if each == name]
+
+    def put(self, point_id: PointId, **payload: Any) -> None:
+        """Store a point behind everybody's back."""
+        self.points[point_id] = Point(point_id, {}, payload)
+
+    def payloads(self) -> list[Mapping[str, Any]]:
+        """Every payload."""
+        with self._lock:
+            return [point.payload for point in self.points.values()]
+
+    def _called(self, name: str, argument: Any = None) -> None:
+        with self._lock:
+            self.calls.append((name, argument))
+        if name in self.faults:
+            raise self.faults[name]
+
+    # -- the interface -------------------------------------------------------------------------------------
+
+    def describe(self) -> CollectionInfo | None:
+        self._called("describe")
+        return None if self._shape is None else CollectionInfo(self._shape, dict(self._indexes))
+
+    def create(self, vectors: Mapping[str, VectorSchema]) -> None:
+        self._called("create", vectors)
+        self._shape = vectors
+
+    def create_indexes(self, fields: Mapping[str, IndexType]) -> None:
+        self._called("create_indexes", fields)
+        self._indexes.update(fields)
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        self.on_upsert(points)
+        self._called("upsert", [point.id for point in points])
+        with self._lock:
+            self.points.update({point.id: point for point in points})
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        self._called("delete", list(ids))
+        with self._lock:
+            for point_id in ids:
+                self.points.pop(point_id, None)
+
+    def delete_where(self, where: Where) -> None:
+        self._called("delete_where", where)
+        with self._lock:
+            for point in self._matching(where):
+                del self.points[point.id]
+
+    def scroll(self, where: Where, fields: Sequence[str]) -> Iterator[StoredPoint]:
+        self._called("scroll", where)
+        with self._lock:
+            found = self._matching(where)
+        for point in found:
+            yield StoredPoint(point.id, {name: point.payload[name] for name in fields if name in point.payload})
+
+    def count(self, where: Where) -> int:
+        self._called("count", where)
+        with self._lock:
+            return len(self._matching(where))
+
+    def search(self, name: str, vector: Dense, limit: int) -> list[ScoredPoint]:
+        raise SystemFault(f"No test searches for the {limit} nearest of {vector} by {name!r} here.")
+
+    def flush(self) -> None:
+        self._called("flush")
+
+    def close(self) -> None:
+        self._called("close")
+
+    def _matching(self, where: Where) -> list[Point]:
+        return [
+            point
+            for point in self.points.values()
+            if all(_holds(each, point.payload) for each in where.must)
+            and not any(_holds(each, point.payload) for each in where.must_not)
+        ]
+
+
+def _holds(condition: Condition, payload: Mapping[str, Any]) -> bool:
+    value = payload.get(condition.field)
+    match condition:
+        case Equals(value=wanted):
+            return bool(value == wanted)
+        case AnyOf(values=wanted):
+            return value in wanted
+        case Below(bound=bound):
+            return isinstance(value, int) and value < bound
+        case _:
+            return value is None or value == []
