@@ -23,11 +23,12 @@ def check(raw_config: Any, *, deployment_mode: str = "") -> str:
         dimensions, model = _probe(config)
         check_fits(info, config, dimensions, store.place)
         state = "exists and fits" if info else "does not exist yet and will be created by the first sync"
-        return f"Reached Qdrant at {store.place}; the collection {state} ({model}, {dimensions} dimensions)."
+        notes = "".join(f" {note}" for note in store.notes)
+        return f"Reached Qdrant at {store.place}; the collection {state} ({model}, {dimensions} dimensions).{notes}"
 
 
 def _probe(config: Config) -> tuple[int, str]:
     if isinstance(config.embedding, FromField):
         return config.embedding.dimensions, f"field '{config.embedding.field_name}'"
-    embedder = create_embedder(config.embedding)
+    embedder = create_embedder(config.embedding, read_only=True)
     return probe_dimensions(embedder), embedder.model

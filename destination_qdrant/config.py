@@ -402,7 +402,7 @@ class Processing(_Part):
     def _smaller_than_chunk(cls, overlap: int, info: ValidationInfo) -> int:
         if overlap < 0:
             raise _problem("must be 0 or more")
-        size = info.data.get("chunk_size", overlap)
+        size: int = info.data.get("chunk_size", overlap)
         if overlap > size:
             raise _problem("must not be larger than processing.chunk_size")
         # Airbyte's connector accepts an overlap as large as the chunk; a chunk still has to get one token further.
@@ -512,6 +512,13 @@ class Indexing(_Part):
     def _empty_is_absent(cls, raw: object) -> object:
         """The old schema takes an empty object for no_auth."""
         return NoAuth() if raw == {} else raw
+
+    @field_validator("text_field")
+    @classmethod
+    def _not_reserved(cls, name: str) -> str:
+        if name.startswith("_ab_"):
+            raise _problem("must not begin with _ab_, which marks the connector's own fields")
+        return name
 
     @field_validator("collection")
     @classmethod

@@ -189,10 +189,10 @@ def _storable_number(number: float, field: str, changes: list[Change]) -> float 
 
 
 def _storable_text(text: str, field: str, changes: list[Change]) -> str:
-    whole = whole(text)
-    if whole != text:
+    stored = whole(text)
+    if stored != text:
         _note({"field": whole(field), "change": "TRUNCATED", "reason": "DESTINATION_SERIALIZATION_ERROR"}, changes)
-    return whole
+    return stored
 
 
 def _note(change: Change, changes: list[Change]) -> None:

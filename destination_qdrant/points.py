@@ -91,7 +91,7 @@ def to_points(
             **document.metadata,
             **shared,
             CHUNK_INDEX: chunk.index,
-            CONTENT_HASH: content_hash(form.model, chunk.text, embedded.vectors),
+            CONTENT_HASH: content_hash(form.model, chunk.text, document.given),
         }
         changes = list(document.changes)
         if chunk.text and not form.omit_text:
@@ -109,13 +109,13 @@ def point_bytes(document: Document, text: str, dimensions: int) -> int:
     return document.metadata_bytes + len(text) + dimensions * FLOAT32_BYTES + BOOKKEEPING_BYTES
 
 
-def content_hash(model: str, text: str, vectors: Vectors) -> str:
-    """A digest of all that a chunk's vector depends on; a given vector depends on itself."""
+def content_hash(model: str, text: str, given: Vectors) -> str:
+    """A digest of all that a chunk's vector depends on: model and text, or the vector that came with the record."""
     digest = hashlib.blake2b(model.encode(), digest_size=16)
     digest.update(b"\0" + text.encode())
-    given = vectors.get(UNNAMED)
-    if not model and isinstance(given, Dense):
-        digest.update(b"\0" + given.packed)
+    vector = given.get(UNNAMED)
+    if isinstance(vector, Dense):
+        digest.update(b"\0" + vector.packed)
     return digest.hexdigest()
 
 

@@ -41,6 +41,8 @@ def write(
     embedder = create_embedder(config.embedding)
     with closing(open_store(config.indexing, read_only=False)) as store:
         airbyte_streams = prepare(store, config, embedder, catalog)
+        for note in store.notes:
+            out.log("WARN", note)
         out.log("INFO", f"Writing to Qdrant at {store.place}, with vectors of {embedder.model or 'the records'}.")
         form = PointFormat(
             run_id=run_id,

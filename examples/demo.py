@@ -25,7 +25,7 @@ from destination_qdrant.qdrant.base import Where
 
 QUESTIONS = (
     "How can I be sure that a file gets closed even when an error happens?",
-    "What does a star in front of a parameter name mean?",
+    "How do I stop a loop before it has run to its end?",
 )
 HITS = 3
 STREAM = "python_help"

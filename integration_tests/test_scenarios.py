@@ -67,7 +67,7 @@ def test_scenario(name: str, connector: Connector, target: Target) -> None:
 
 def compare_words(expected: Json, finished: Finished) -> None:
     """How it ended, and what was said about it."""
-    assert (finished.code, finished.error) == (expected.get("exit", 0), finished.error), finished.log
+    assert finished.code == expected.get("exit", 0), (finished.error, finished.log)
     assert finished.stderr == ""
     if "error" in expected:
         assert finished.error is not None

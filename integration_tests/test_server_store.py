@@ -236,7 +236,7 @@ def test_a_creation_that_took_effect_in_spite_of_its_answer_is_a_success(
     double: WireDouble, fault: dict[str, Any]
 ) -> None:
     double.fail("PUT /collections/docs$", applied=True, **fault)
-    store = open_docs(double.url)
+    store = open_docs(double.url, patience=HASTY)
     store.create(UNNAMED_4)
 
     assert store.describe() is not None

@@ -32,6 +32,7 @@ class MemoryStore:
     """
 
     place = "memory"
+    notes: tuple[str, ...] = ()
 
     def __init__(self, shape: Mapping[str, VectorSchema] | None = None) -> None:
         self.points: dict[PointId, Point] = {}

@@ -482,6 +482,10 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
             changed("indexing.auth_method", {"api_key": "k"}),
             "indexing.auth_method.mode must be one of api_key_auth, no_auth, but is missing",
         ),
+        (
+            changed("indexing.text_field", "_ab_stream"),
+            "indexing.text_field must not begin with _ab_, which marks the connector's own fields",
+        ),
         (changed("indexing.distance_metric", "l2"), "indexing.distance_metric must be 'cos', 'dot' or 'euc'"),
         (changed("indexing.prefer_grpc", "maybe"), "indexing.prefer_grpc must be true or false, not a text"),
         (changed("omit_raw_text", []), "omit_raw_text must be true or false, not a list"),

@@ -126,6 +126,11 @@ class Store(Protocol):
         """Where the collection is, for a log line: never a secret."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know about how it was reached: sentences for a warning."""
+        ...
+
     def describe(self) -> CollectionInfo | None:
         """The collection's shape; None when it does not exist."""
         ...

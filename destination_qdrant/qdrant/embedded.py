@@ -94,6 +94,11 @@ class EmbeddedStore:
         """The folder."""
         return self._at.place
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: a folder is reached in one way."""
+        return ()
+
     def load(self) -> None:
         """Start the engine on the collection, if there is one."""
         vectors = self._at.read_description()

@@ -1,0 +1,513 @@
+"""What becomes of a record: its text, its metadata, or its removal."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.utils.strings import stringify_dict
+
+from destination_qdrant.catalog import DestinationStream, read_catalog
+from destination_qdrant.config import Config, parse_config
+from destination_qdrant.documents import (
+    BOOKKEEPING_BYTES,
+    RESERVED,
+    Delete,
+    Document,
+    DocumentReader,
+    Operation,
+    Skip,
+    Upsert,
+    missing_text_fields,
+)
+from destination_qdrant.errors import ConfigError
+from destination_qdrant.identity import record_key
+from destination_qdrant.protocol import Descriptor, Record
+from destination_qdrant.vectors import UNNAMED, Dense
+
+Json = dict[str, Any]
+MIB = 2**20
+SIZE_LIMIT = "DESTINATION_RECORD_SIZE_LIMITATION"
+SERIALIZATION = "DESTINATION_SERIALIZATION_ERROR"
+FROM_FIELD = {"mode": "from_field", "field_name": "vector", "dimensions": 2}
+
+
+def config_of(embedding: Json | None = None, **processing: Any) -> Config:
+    return parse_config(
+        {
+            "processing": {"chunk_size": 500, **processing},
+            "embedding": embedding or {"mode": "fake"},
+            "indexing": {"url": "http://localhost:6333", "collection": "documents"},
+        }
+    )
+
+
+def stream_of(config: Config, mode: str = "append", *, schema: Json | None = None, **members: Any) -> DestinationStream:
+    if mode == "append_dedup":
+        members = {"primary_key": [["id"]], **members}
+    entry = {"stream": {"name": "users", "json_schema": schema}, "destination_sync_mode": mode, **members}
+    return read_catalog({"streams": [entry]}, config).streams[0]
+
+
+def record_of(data: Json, *, emitted_at: int | None = None, changes: tuple[Json, ...] = ()) -> Record:
+    return Record(Descriptor(None, "users"), data, emitted_at, changes, size_bytes=0)
+
+
+def read(
+    data: Json, mode: str = "append", *, embedding: Json | None = None, members: Json | None = None, **processing: Any
+) -> Operation:
+    config = config_of(embedding, **processing)
+    return DocumentReader(stream_of(config, mode, **members or {}), config).read(record_of(data), 5)
+
+
+def document_of(data: Json, mode: str = "append", **options: Any) -> Document:
+    operation = read(data, mode, **options)
+    assert isinstance(operation, Upsert)
+    return operation.document
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Text
+
+TEXTS = st.text(min_size=1, max_size=6).filter(lambda text: bool(text.strip()) and "\0" not in text)
+SAYING = st.recursive(
+    TEXTS | st.integers() | st.booleans() | st.floats(),
+    lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(TEXTS, inner, min_size=1, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(TEXTS.filter(lambda name: not name.startswith("_ab_")), SAYING, min_size=1, max_size=4))
+def test_text_is_that_of_airbytes_connector_where_every_field_says_something(data: Json) -> None:
+    assert document_of(data).text == stringify_dict(data).strip()
+
+
+@pytest.mark.parametrize(
+    ("data", "fields", "text"),
+    [
+        ({"a": "x", "b": 1, "c": True, "d": 1.5}, [], "a: x\nb: 1\nc: True\nd: 1.5"),
+        ({"a": "x", "b": "y"}, ["b"], "b: y"),
+        ({"a": "x", "b": "y"}, ["b", "a"], "b: y\na: x"),
+        ({"a": "x", "b": None, "c": "", "d": " \n\t"}, [], "a: x"),
+        ({"a": "x"}, ["absent", "a"], "a: x"),
+        ({"a": "x", "b": {"c": None, "d": ""}, "e": [None, ""], "f": {}, "g": []}, [], "a: x"),
+        ({"a": {"b": "x", "c": None, "d": {"e": "y"}}}, [], "a: \nb: x\nd: \ne: y"),
+        ({"a": ["x", None, "", "y"]}, [], "a: x\ny"),
+        ({"a": [{"b": "x"}, {"b": None}]}, ["a.*.b"], "a.*.b: x"),
+        ({"u": {"n": "x"}}, ["u.n"], "u.n: x"),
+        ({"a": "x\0y", "b": "\0", "c\0": "z"}, [], "a: xy\nc: z"),
+        ({"a": "x\ud800y", "\ud800": "z"}, [], "a: x\ufffdy\n\ufffd: z"),
+        ({"a": 0, "b": False}, [], "a: 0\nb: False"),
+        ({"a": 10**32}, [], "a: 100000000000000000000000000000000"),
+        ({"a": "  two  spaces  "}, [], "a:   two  spaces"),
+        ({"a": "<|endoftext|>"}, [], "a: <|endoftext|>"),
+    ],
+)
+def test_text_has_a_line_for_each_field_that_says_something(data: Json, fields: list[str], text: str) -> None:
+    assert document_of(data, text_fields=fields).text == text
+
+
+def test_text_uses_the_new_names_of_fields() -> None:
+    mappings = [{"from_field": "body", "to_field": "content"}, {"from_field": "absent", "to_field": "x"}]
+
+    document = document_of({"title": "T", "body": "B"}, text_fields=["body", "title"], field_name_mappings=mappings)
+
+    assert document.text == "title: T\ncontent: B"
+    assert document.metadata == {"title": "T", "content": "B"}
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["lists", "objects"])
+def test_nine_hundred_levels_do_not_crash(wrap: Any) -> None:
+    value: Any = "the \ud800end\0"
+    for _ in range(900):
+        value = wrap(value)
+
+    document = document_of({"id": None, "v": value}, "append_dedup")
+
+    assert "end" in document.text
+    document.text.encode()
+    orjson.dumps(dict(document.metadata))
+
+
+@pytest.mark.parametrize("data", [{}, {"body": None}, {"body": ""}, {"body": " \0\n"}, {"other": "x"}])
+@pytest.mark.parametrize("mode", ["append", "overwrite"])
+def test_record_without_text_is_skipped(data: Json, mode: str) -> None:
+    assert read(data, mode, text_fields=["body"]) == Skip(
+        stream_of(config_of(text_fields=["body"]), mode), because="no_text"
+    )
+
+
+def test_record_without_text_is_skipped_although_it_has_a_key() -> None:
+    operation = read({"id": 1, "body": None}, "append", text_fields=["body"], members={"primary_key": [["id"]]})
+
+    assert isinstance(operation, Skip)
+
+
+def test_record_without_text_removes_its_old_chunks_where_one_key_has_one_version() -> None:
+    operation = read({"id": 1, "body": "", "at": 7}, "append_dedup", text_fields=["body"], members={"cursor_field": "at"})
+
+    assert isinstance(operation, Delete)
+    assert (operation.because, operation.key, operation.cursor) == ("no_text", record_key({"id": 1}, (("id",),)), "7")
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Deletes
+
+
+@pytest.mark.parametrize("deleted_at", ["2024-01-01T00:00:00Z", 0, False, ""])
+def test_deleted_row_removes_its_key_whatever_the_mark_says(deleted_at: object) -> None:
+    operation = read({"id": 1, "body": "x", "_ab_cdc_deleted_at": deleted_at}, "append_dedup")
+
+    assert isinstance(operation, Delete)
+    assert (operation.because, operation.key, operation.cursor) == ("deleted", record_key({"id": 1}, (("id",),)), None)
+
+
+def test_row_with_an_empty_mark_is_not_deleted() -> None:
+    document = document_of({"id": 1, "_ab_cdc_deleted_at": None, "_ab_cdc_lsn": 5}, "append_dedup")
+
+    assert document.metadata == {"id": 1, "_ab_cdc_deleted_at": None, "_ab_cdc_lsn": 5}
+    assert document.text == "id: 1\n_ab_cdc_lsn: 5"
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite"])
+def test_deleted_row_is_a_document_where_nothing_is_deduplicated(mode: str) -> None:
+    data = {"id": 1, "body": "x", "_ab_cdc_deleted_at": "2024"}
+
+    document = document_of(data, mode, text_fields=["body"], members={"primary_key": [["id"]]})
+
+    assert (document.text, document.metadata) == ("body: x", data)
+
+
+def test_deleted_row_needs_no_vector() -> None:
+    data = {"id": 1, "_ab_cdc_deleted_at": "2024"}
+
+    removed = read(data, "append_dedup", embedding=FROM_FIELD)
+    skipped = read({**data, "vector": None}, "append", embedding=FROM_FIELD)
+
+    assert isinstance(removed, Delete)
+    assert isinstance(skipped, Skip)
+    assert (removed.because, skipped.because) == ("deleted", "deleted")
+
+
+def test_deleted_row_with_a_vector_is_a_document_where_nothing_is_deduplicated() -> None:
+    data = {"id": 1, "_ab_cdc_deleted_at": "2024", "vector": [1, 2]}
+
+    assert document_of(data, "append", embedding=FROM_FIELD).given == {UNNAMED: Dense.of([1, 2])}
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Vectors that come with the record
+
+
+@pytest.mark.parametrize(
+    ("data", "text"), [({"vector": [1, 0.5], "body": "x"}, "body: x"), ({"vector": [1, 0.5], "body": None}, "")]
+)
+def test_given_vector_makes_a_document_with_or_without_text(data: Json, text: str) -> None:
+    document = document_of(data, embedding=FROM_FIELD)
+
+    assert (document.text, document.given) == (text, {UNNAMED: Dense.of([1, 0.5])})
+    assert document.metadata == {"body": data["body"]}
+    assert "vector" in data
+
+
+def test_given_vector_enters_neither_text_nor_metadata_though_both_name_it() -> None:
+    fields = ["vector", "vector.*", "body"]
+
+    document = document_of(
+        {"vector": [1, 2], "body": "x"}, embedding=FROM_FIELD, text_fields=fields, metadata_fields=fields
+    )
+
+    assert (document.text, document.metadata) == ("body: x", {"body": "x"})
+
+
+def test_without_given_vectors_a_document_has_none() -> None:
+    assert document_of({"body": "x"}).given == {}
+
+
+@pytest.mark.parametrize("vector", ["absent", None, [1], [1, 2, 3], "secret content", ["secret", 1], [math.nan, 1]])
+def test_missing_or_wrong_vector_is_named_by_field_and_line_without_its_content(vector: object) -> None:
+    data = {"body": "secret content"} if vector == "absent" else {"body": "secret content", "vector": vector}
+
+    with pytest.raises(ConfigError, match=r"vector in field 'vector' of the record on line 5 \(stream 'users'\)") as caught:
+        read(data, embedding=FROM_FIELD)
+
+    assert "embedding.dimensions" in caught.value.message
+    assert "secret" not in caught.value.message
+    assert caught.value.__suppress_context__
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Metadata
+
+
+def test_metadata_is_the_whole_record_or_the_chosen_fields() -> None:
+    data = {"id": 1, "user": {"name": "N"}, "tags": [{"l": "x"}, {"l": "y"}], "nothing": None}
+
+    assert document_of(data).metadata == data
+    assert document_of(data, metadata_fields=["user.name", "tags.*.l", "nothing", "absent"]).metadata == {
+        "user.name": "N",
+        "tags.*.l": ["x", "y"],
+        "nothing": None,
+    }
+
+
+@pytest.mark.parametrize("name", sorted(RESERVED))
+def test_metadata_leaves_the_connectors_own_fields_alone(name: str) -> None:
+    document = document_of({"body": "x", name: "spoof"})
+
+    assert document.metadata == {"body": "x"}
+    assert document.changes == ({"field": name, "change": "NULLED", "reason": SERIALIZATION},)
+
+
+def test_no_field_is_renamed_to_one_of_the_connectors_own() -> None:
+    mappings = [{"from_field": "body", "to_field": "_ab_stream"}]
+
+    assert document_of({"id": 1, "body": "x"}, field_name_mappings=mappings).metadata == {"id": 1}
+
+
+def test_metadata_can_be_stored_and_says_what_was_lost() -> None:
+    document = document_of({"n": 10**32, "bad": math.nan, "t": "a\ud800", "k\ud800": 1})
+
+    assert document.metadata == {"n": "1" + "0" * 32, "bad": None, "t": "a\ufffd", "k\ufffd": 1}
+    assert {(change["field"], change["change"]) for change in document.changes} == {
+        ("bad", "NULLED"),
+        ("t", "TRUNCATED"),
+        ("k\ufffd", "TRUNCATED"),
+    }
+    assert document.metadata_bytes == len(orjson.dumps(document.metadata))
+
+
+def test_changes_of_the_source_come_first_and_can_be_stored() -> None:
+    config = config_of()
+    upstream = {"field": "a\ud800", "change": "NULLED", "reason": "NEW_REASON", "n": 2**70, "x": math.nan}
+    record = record_of({"bad": math.inf, "body": "x"}, changes=(upstream,))
+
+    operation = DocumentReader(stream_of(config), config).read(record, 1)
+
+    assert isinstance(operation, Upsert)
+    first, *others = operation.document.changes
+    assert first == {"field": "a\ufffd", "change": "NULLED", "reason": "NEW_REASON", "n": str(2**70), "x": None}
+    assert {"field": "bad", "change": "NULLED", "reason": SERIALIZATION} in others
+    orjson.dumps(operation.document.changes)
+
+
+# ----------------------------------------------------------------------------------------------------------
+# The payload's byte cap
+
+
+def left_out(document: Document) -> list[str]:
+    assert all(change["change"] == "NULLED" and change["reason"] == SIZE_LIMIT for change in document.changes)
+    return [change["field"] for change in document.changes]
+
+
+def test_text_fields_leave_a_payload_that_is_too_large_first() -> None:
+    data = {"id": 1, "body": "b" * 2 * MIB, "html": "h" * 900_000, "title": "T"}
+
+    document = document_of(data, text_fields=["body", "title"])
+
+    assert document.metadata == {"id": 1, "html": data["html"], "title": "T"}
+    assert left_out(document) == ["body"]
+    assert document.text.startswith("body: bbb")
+
+
+def test_small_text_field_leaves_before_a_large_other_field_if_that_is_enough() -> None:
+    data = {"other": "o" * 3000, "a": "a" * 500, "b": "b" * 1000}
+
+    document = document_of(data, text_fields=["a", "b"], max_payload_bytes=BOOKKEEPING_BYTES + 3_800)
+
+    assert left_out(document) == ["b"]
+
+
+def test_after_the_text_fields_the_largest_field_leaves() -> None:
+    data = {"id": 1, "small": "s", "large": "l" * 600_000, "larger": "m" * 700_000, "body": "x"}
+
+    document = document_of(data, text_fields=["body"])
+
+    assert document.metadata == {"id": 1, "small": "s", "large": data["large"]}
+    assert left_out(document) == ["body", "larger"]
+
+
+def test_payload_within_the_cap_loses_nothing() -> None:
+    data = {"body": "b" * (MIB - BOOKKEEPING_BYTES - len('{"body":""}'))}
+
+    assert document_of(data).metadata == data
+    assert left_out(document_of({"body": data["body"] + "b"})) == ["body"]
+
+
+@pytest.mark.parametrize(
+    ("primary_key", "data", "options", "kept"),
+    [
+        ([["id"]], {"id": "k" * 2 * MIB, "body": "x"}, {}, "id"),
+        ([["o", "id"]], {"o": {"id": 1, "more": "k" * 2 * MIB}, "body": "x"}, {}, "o"),
+        ([["o", "id"]], {"o": {"id": "k" * 2 * MIB}, "body": "x"}, {"metadata_fields": ["o.id", "body"]}, "o.id"),
+        (
+            [["id"]],
+            {"id": "k" * 2 * MIB, "body": "x"},
+            {"field_name_mappings": [{"from_field": "id", "to_field": "key"}]},
+            "key",
+        ),
+    ],
+)
+def test_key_columns_never_leave(primary_key: Any, data: Json, options: Json, kept: str) -> None:
+    document = document_of(data, "append_dedup", text_fields=["body", "id"], members={"primary_key": primary_key}, **options)
+
+    assert list(document.metadata) == [kept]
+    assert left_out(document) == ["body"]
+
+
+def test_renamed_text_field_leaves_first() -> None:
+    mappings = [{"from_field": "body", "to_field": "content"}]
+    data = {"body": "b" * 600_000, "html": "h" * 700_000}
+
+    document = document_of(data, text_fields=["body"], field_name_mappings=mappings)
+
+    assert left_out(document) == ["content"]
+
+
+def test_twenty_thousand_fields_are_not_replaced_by_as_many_notes() -> None:
+    document = document_of({f"field_{number}": "v" * 80 for number in range(20_000)})
+
+    named = left_out(document)
+    assert named[-1] == "*"
+    assert len(named) == 21
+    assert document.metadata_bytes == pytest.approx(MIB - BOOKKEEPING_BYTES, abs=200)
+
+
+@given(
+    st.dictionaries(st.text("abcé", min_size=1, max_size=8), st.text(max_size=800), max_size=40), st.integers(1024, 4096)
+)
+def test_metadata_and_notes_never_exceed_the_cap(data: Json, cap: int) -> None:
+    document = document_of({"x": "a text", **data}, max_payload_bytes=cap)
+
+    size = len(orjson.dumps(document.metadata)) + len(orjson.dumps(document.changes)) - 2
+    named = bool(document.changes)
+    assert document.metadata_bytes == pytest.approx(size, abs=2)
+    assert size <= cap - BOOKKEEPING_BYTES or document.metadata == {}
+    assert named == (len(document.metadata) < len({"x": "", **data}))
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Key, cursor, time
+
+
+def test_document_knows_its_key_wherever_the_catalog_has_one() -> None:
+    key = record_key({"id": 1}, (("id",),))
+
+    assert document_of({"id": 1}, "append_dedup").key == key
+    assert document_of({"id": 1}, "append", members={"primary_key": [["id"]]}).key == key
+    assert document_of({"id": 1}, "append").key is None
+
+
+@pytest.mark.parametrize(
+    ("value", "cursor"), [(7, "7"), (0.1, "0.1"), ("a\ud800", "a\ufffd"), (None, None), (10**32, "1" + "0" * 32)]
+)
+def test_cursor_is_text_that_can_be_stored(value: object, cursor: str | None) -> None:
+    assert document_of({"id": 1, "o": {"at": value}}, members={"cursor_field": ["o", "at"]}).cursor == cursor
+
+
+def test_without_a_cursor_field_there_is_no_cursor() -> None:
+    assert document_of({"at": 7}).cursor is None
+
+
+@pytest.mark.parametrize(
+    ("emitted_at", "extracted_at"),
+    [
+        (1_700_000_000_123, "2023-11-14T22:13:20.123Z"),
+        (0, "1970-01-01T00:00:00.000Z"),
+        (None, None),
+        (10**15 - 1, None),
+    ],
+)
+def test_extraction_time_is_rfc_3339(emitted_at: int | None, extracted_at: str | None) -> None:
+    config = config_of()
+
+    operation = DocumentReader(stream_of(config), config).read(record_of({"a": 1}, emitted_at=emitted_at), 1)
+
+    assert isinstance(operation, Upsert)
+    assert operation.document.extracted_at == extracted_at
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Takeover of what Airbyte's connector wrote
+
+
+def test_airbytes_id_is_known_where_its_connector_wrote_one() -> None:
+    assert document_of({"id": "a"}, "append_dedup").airbyte_id == "users_a"
+    assert document_of({"id": "a\ud800"}, "append_dedup").airbyte_id == "users_a\ufffd"
+    assert document_of({"id": "a"}, "append", members={"primary_key": [["id"]]}).airbyte_id is None
+
+
+INTEGER_ID = {"schema": {"properties": {"id": {"type": "integer"}}}}
+
+
+@pytest.mark.parametrize(
+    ("value", "members", "takes_over"), [("a", {}, True), (1, INTEGER_ID, True), (1, {}, False), (None, {}, False)]
+)
+@pytest.mark.parametrize("end", [{"body": "x"}, {"body": None}, {"_ab_cdc_deleted_at": 1}])
+def test_airbytes_points_are_taken_over_if_they_can_be_no_other_records(
+    value: object, members: Json, end: Json, *, takes_over: bool
+) -> None:
+    operation = read({"id": value, **end}, "append_dedup", text_fields=["body"], members=members)
+
+    if isinstance(operation, Upsert):
+        assert operation.document.takes_over == takes_over
+    else:
+        assert isinstance(operation, Delete)
+        assert operation.airbyte_id == (f"users_{value}" if takes_over else None)
+
+
+def test_nothing_is_taken_over_for_a_stream_of_an_ambiguous_name() -> None:
+    config = config_of()
+    entry = {"stream": {"name": "a_b"}, "destination_sync_mode": "append_dedup", "primary_key": [["id"]]}
+    stream = read_catalog({"streams": [entry]}, config).streams[0]
+
+    operation = DocumentReader(stream, config).read(record_of({"id": "x"}), 1)
+
+    assert isinstance(operation, Upsert)
+    assert not operation.document.takes_over
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Text fields that no record can have
+
+
+@pytest.mark.parametrize(
+    ("schema", "fields", "is_missing"),
+    [
+        ({"properties": {"a": {"type": "string"}}}, ["b"], True),
+        ({"properties": {"a": {"type": "string"}}}, ["a.b", "b.*"], True),
+        ({"properties": {"a": {"type": "string"}}}, ["b", "a"], False),
+        ({"properties": {"a": {"type": "object"}}}, ["a.b"], False),
+        ({"properties": {"a": {"type": "string"}}}, [], False),
+        ({"properties": {}}, ["b"], False),
+        ({"properties": None}, ["b"], False),
+        ({}, ["b"], False),
+    ],
+)
+def test_text_fields_are_missing_if_no_record_of_the_schema_can_have_any(
+    schema: Json, fields: list[str], *, is_missing: bool
+) -> None:
+    error = missing_text_fields(stream_of(config_of(text_fields=fields), schema=schema))
+
+    assert (error is not None) == is_missing
+
+
+def test_missing_text_fields_are_told_with_the_fields_there_are() -> None:
+    names = [f"f{number:02}" for number in range(25)]
+    schema = {"properties": dict.fromkeys(reversed(names), {})}
+
+    error = missing_text_fields(stream_of(config_of(text_fields=["x", "y.z"]), schema=schema))
+    short = missing_text_fields(stream_of(config_of(text_fields=["x"]), schema={"properties": {"a": {}, "b": {}}}))
+
+    assert error is not None
+    assert short is not None
+    assert f"None of the text fields (x, y.z) exists in stream 'users', whose fields are: {', '.join(names[:20])}, …;" in (
+        error.message
+    )
+    assert "whose fields are: a, b; change processing.text_fields. Nothing was written." in short.message
+    assert json.dumps(error.message)

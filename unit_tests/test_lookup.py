@@ -1,0 +1,96 @@
+"""What is stored of the records of a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from builders import stream
+from memory_store import MemoryStore
+
+from destination_qdrant.lookup import StoredChunk, is_outdated, look_up, look_up_airbyte
+from destination_qdrant.points import CONTENT_HASH, CURSOR, GENERATION_ID, NAMESPACE, RECORD_ID, RECORD_KEY, RUN_ID, STREAM
+
+USERS = stream("users", cursor_field=["updated"])
+REFRESH = stream("users", cursor_field=["updated"], generation_id=7, minimum_generation_id=7)
+NO_CURSOR = stream("users")
+
+
+def _put(store: MemoryStore, point_id: str, key: str, **payload: Any) -> None:
+    store.put(point_id, **{STREAM: "users", NAMESPACE: "", RUN_ID: "before", RECORD_KEY: key, **payload})
+
+
+def test_every_chunk_of_a_key_is_found_with_what_decides_about_it() -> None:
+    store = MemoryStore()
+    _put(store, "a0", "a", **{CURSOR: "5", CONTENT_HASH: "h", GENERATION_ID: 3})
+    _put(store, "a1", "a")
+    _put(store, "b0", "b")
+
+    assert look_up(store, USERS, ["a", "c"]) == {
+        "a": [StoredChunk("a0", "h", "5", 3), StoredChunk("a1", None, None, None)],
+    }
+
+
+def test_equal_keys_of_another_stream_or_namespace_are_not_found() -> None:
+    store = MemoryStore()
+    _put(store, "1", "a", **{STREAM: "orders"})
+    _put(store, "2", "a", **{NAMESPACE: "x"})
+
+    assert look_up(store, USERS, ["a"]) == {}
+
+
+def test_many_keys_are_read_in_several_reads_each_key_once() -> None:
+    store = MemoryStore()
+    keys = [str(number) for number in range(1201)]
+    for key in keys:
+        _put(store, f"p{key}", key)
+
+    found = look_up(store, USERS, [*keys, *keys])
+
+    assert {key: [chunk.id for chunk in chunks] for key, chunks in found.items()} == {key: [f"p{key}"] for key in keys}
+    assert len(store.called("scroll")) == 3
+
+
+def test_no_keys_cost_no_read() -> None:
+    store = MemoryStore()
+
+    assert look_up(store, USERS, []) == {}
+    assert look_up_airbyte(store, USERS, []) == {}
+    assert store.calls == []
+
+
+def test_points_of_airbytes_connector_are_found_by_its_record_id() -> None:
+    store = MemoryStore()
+    store.put("1", **{STREAM: "users", RECORD_ID: "users_1"})
+    store.put("2", **{STREAM: "users", RECORD_ID: "users_1"})
+    store.put("3", **{STREAM: "users", RECORD_ID: "users_2"})
+    store.put("4", **{STREAM: "orders", RECORD_ID: "users_1"})
+    _put(store, "ours", "a", **{RECORD_ID: "users_1"})
+
+    assert look_up_airbyte(store, USERS, ["users_1", "users_9"]) == {"users_1": ["1", "2"]}
+
+
+@pytest.mark.parametrize(
+    ("of", "cursor", "stored", "outdated"),
+    [
+        (USERS, "5", [], False),
+        (USERS, "5", [("6", None)], True),
+        (USERS, "5", [("5", None)], False),  # a tie goes to the later arrival
+        (USERS, "5", [("4", None)], False),
+        (USERS, "5", [("4", None), ("6", None)], True),  # a kill left chunks of two versions
+        (USERS, None, [("4", None)], True),
+        (USERS, "5", [(None, None)], False),
+        (USERS, "5", [("abc", None)], False),
+        (NO_CURSOR, None, [("6", None)], False),
+        (REFRESH, "5", [("6", 6)], False),  # what is to be replaced may well be newer
+        (REFRESH, "5", [("6", None)], False),
+        (REFRESH, "5", [("6", 7)], True),
+        (REFRESH, "5", [("6", 8)], True),
+    ],
+)
+def test_a_record_is_outdated_when_a_newer_version_of_this_generation_is_stored(
+    of: Any, cursor: str | None, stored: list[tuple[str | None, int | None]], outdated: bool
+) -> None:
+    chunks = [StoredChunk(f"p{index}", None, *each) for index, each in enumerate(stored)]
+
+    assert is_outdated(of, cursor, chunks) is outdated
