@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, Literal
 
 import orjson
@@ -247,8 +248,12 @@ def _renamed(fields: dict[str, Any], mappings: Sequence[FieldNameMapping]) -> di
 
 def _lines(fields: Mapping[str, Any], depth: int = 0) -> str:
     """One line for each field that says something."""
-    parts = ((name, _said(value, depth)) for name, value in fields.items())
-    return "".join(f"{clean_text(name)}: {said}\n" for name, said in parts if said.strip())
+    lines = []
+    for name, value in fields.items():
+        said = _said(value, depth)
+        if said.strip():
+            lines.append(f"{clean_text(name)}: {said}\n")
+    return "".join(lines)
 
 
 def _said(value: Any, depth: int) -> str:
@@ -260,7 +265,7 @@ def _said(value: Any, depth: int) -> str:
             return clean_text(json.dumps(value, ensure_ascii=False))
         if isinstance(value, dict):
             return "\n" + _lines(value, depth + 1)
-        return "\n".join(filter(str.strip, (_said(member, depth + 1) for member in value)))
+        return "\n".join(filter(str.strip, map(_said, value, repeat(depth + 1))))
     return clean_text(value) if isinstance(value, str) else str(value)
 
 

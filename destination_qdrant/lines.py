@@ -10,6 +10,7 @@ import io
 import math
 import os
 import select
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -52,30 +53,34 @@ class _WaitingReader(io.RawIOBase):
         super().__init__()
         self._descriptor = descriptor
         self._on_wait = on_wait
-        self._wake_reader, self._wake_writer = os.pipe()
-        os.set_blocking(self._wake_writer, False)
+        wake_reader, wake_writer = os.pipe()
+        os.set_blocking(wake_writer, False)
+        self._wake_reader, self._wake_writer = os.fdopen(wake_reader, "rb", 0), os.fdopen(wake_writer, "wb", 0)
+        self._waking = threading.Lock()
         self._poll = select.poll()
-        for watched in (descriptor, self._wake_reader):
+        for watched in (descriptor, wake_reader):
             self._poll.register(watched, select.POLLIN)
 
     def readable(self) -> bool:
         return True
 
     def wake(self) -> None:
-        with suppress(OSError):  # full: it is awake already; closed: nobody waits
-            os.write(self._wake_writer, b"!")
+        # A worker may fail when all is read. Closed, the descriptor's number may be another file's by now, so this and
+        # closing exclude each other, and a closed file object refuses.
+        with self._waking, suppress(ValueError):
+            self._wake_writer.write(b"!")
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed asks for any writable buffer
         while True:
             timeout = self._on_wait()
             ready = self._poll.poll(None if timeout is None else math.ceil(timeout * 1000))
-            if any(descriptor == self._wake_reader for descriptor, _ in ready):
-                os.read(self._wake_reader, 4096)
+            if any(descriptor != self._descriptor for descriptor, _ in ready):
+                self._wake_reader.read(4096)
             elif ready:
                 return os.readv(self._descriptor, [buffer])
 
     def close(self) -> None:
-        if not self.closed:
-            os.close(self._wake_reader)
-            os.close(self._wake_writer)
+        with self._waking:
+            self._wake_reader.close()
+            self._wake_writer.close()
         super().close()

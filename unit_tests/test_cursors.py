@@ -147,7 +147,6 @@ def test_times_of_any_zones_are_ordered_as_instants(one: Any, other: Any) -> Non
     ["9" * 10**6, " " * 10**6 + "x", "1e" + "9" * 10**6, "2024-01-01T00:00:00." + "0" * 10**6, "-" * 10**6],
 )
 def test_hostile_long_texts_are_not_even_read(hostile: str) -> None:
-    """Over and over: reading them would take this test beyond its timeout."""
-    newer = [is_newer(hostile, "1") or is_newer("2020-01-01", hostile) for _ in range(1000)]
-
-    assert not any(newer)
+    """Even those that are numbers or times tie with all others."""
+    assert not is_newer(hostile, "1")
+    assert not is_newer("2020-01-01", hostile)

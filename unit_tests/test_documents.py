@@ -149,7 +149,9 @@ def test_record_without_text_is_skipped_although_it_has_a_key() -> None:
 
 
 def test_record_without_text_removes_its_old_chunks_where_one_key_has_one_version() -> None:
-    operation = read({"id": 1, "body": "", "at": 7}, "append_dedup", text_fields=["body"], members={"cursor_field": "at"})
+    operation = read(
+        {"id": 1, "body": "", "at": 7}, "append_dedup", text_fields=["body"], members={"cursor_field": "at"}
+    )
 
     assert isinstance(operation, Delete)
     assert (operation.because, operation.key, operation.cursor) == ("no_text", record_key({"id": 1}, (("id",),)), "7")
@@ -233,7 +235,9 @@ def test_without_given_vectors_a_document_has_none() -> None:
 def test_missing_or_wrong_vector_is_named_by_field_and_line_without_its_content(vector: object) -> None:
     data = {"body": "secret content"} if vector == "absent" else {"body": "secret content", "vector": vector}
 
-    with pytest.raises(ConfigError, match=r"vector in field 'vector' of the record on line 5 \(stream 'users'\)") as caught:
+    with pytest.raises(
+        ConfigError, match=r"vector in field 'vector' of the record on line 5 \(stream 'users'\)"
+    ) as caught:
         read(data, embedding=FROM_FIELD)
 
     assert "embedding.dimensions" in caught.value.message
@@ -354,7 +358,9 @@ def test_payload_within_the_cap_loses_nothing() -> None:
     ],
 )
 def test_key_columns_never_leave(primary_key: Any, data: Json, options: Json, kept: str) -> None:
-    document = document_of(data, "append_dedup", text_fields=["body", "id"], members={"primary_key": primary_key}, **options)
+    document = document_of(
+        data, "append_dedup", text_fields=["body", "id"], members={"primary_key": primary_key}, **options
+    )
 
     assert list(document.metadata) == [kept]
     assert left_out(document) == ["body"]
@@ -379,7 +385,8 @@ def test_twenty_thousand_fields_are_not_replaced_by_as_many_notes() -> None:
 
 
 @given(
-    st.dictionaries(st.text("abcé", min_size=1, max_size=8), st.text(max_size=800), max_size=40), st.integers(1024, 4096)
+    st.dictionaries(st.text("abcé", min_size=1, max_size=8), st.text(max_size=800), max_size=40),
+    st.integers(1024, 4096),
 )
 def test_metadata_and_notes_never_exceed_the_cap(data: Json, cap: int) -> None:
     document = document_of({"x": "a text", **data}, max_payload_bytes=cap)
@@ -499,15 +506,16 @@ def test_text_fields_are_missing_if_no_record_of_the_schema_can_have_any(
 
 def test_missing_text_fields_are_told_with_the_fields_there_are() -> None:
     names = [f"f{number:02}" for number in range(25)]
-    schema = {"properties": dict.fromkeys(reversed(names), {})}
+    schema = {"properties": {name: {} for name in reversed(names)}}
 
     error = missing_text_fields(stream_of(config_of(text_fields=["x", "y.z"]), schema=schema))
     short = missing_text_fields(stream_of(config_of(text_fields=["x"]), schema={"properties": {"a": {}, "b": {}}}))
 
     assert error is not None
     assert short is not None
-    assert f"None of the text fields (x, y.z) exists in stream 'users', whose fields are: {', '.join(names[:20])}, …;" in (
-        error.message
+    assert (
+        f"None of the text fields (x, y.z) exists in stream 'users', whose fields are: {', '.join(names[:20])}, …;"
+        in (error.message)
     )
     assert "whose fields are: a, b; change processing.text_fields. Nothing was written." in short.message
     assert json.dumps(error.message)

@@ -108,7 +108,7 @@ def answer(request):
 client = cohere_client("own-key", http_client=httpx.Client(transport=httpx.MockTransport(answer)))
 CohereEmbedder(client, "m", None, Patience()).embed_documents(["a"])
 """  # a process of its own, because the SDK reads the address when it is imported
-    environment = {**os.environ, "CO_API_URL": "http://thief.example", "CO_API_KEY": "stray-key"}
+    environment = {**os.environ, "CO_API_URL": "http://localhost:9", "CO_API_KEY": "stray-key"}
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
 
     assert printed.stdout.strip() == "https://api.cohere.com/v2/embed Bearer own-key"

@@ -44,9 +44,8 @@ def test_each_mode_has_its_embedder(name: str) -> None:
 )
 def test_a_mode_imports_no_other_provider(build: str, absent: str) -> None:
     code = (
-        (
-            "import sys; from destination_qdrant import config; from destination_qdrant.embedding import create_embedder;"
-            f"create_embedder({build}); print(*(set({absent!r}.split()) & sys.modules.keys()))"
+        "import sys; from destination_qdrant import config; from destination_qdrant.embedding import create_embedder;"
+        f"create_embedder({build}); print(*set({absent!r}.split()).intersection(sys.modules))"
     )
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
 

@@ -140,7 +140,7 @@ def test_nothing_of_the_environment_reaches_a_request(
     wire = Wire(good)
     build(wire).embed_documents(["a"])
     for name in ("OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"):
-        monkeypatch.setenv(name, "http://thief.example")
+        monkeypatch.setenv(name, "http://localhost:9")
     for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_AD_TOKEN"):
         monkeypatch.setenv(name, "stray-key")
     for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_API_VERSION"):
@@ -291,11 +291,12 @@ def test_what_the_user_must_change_is_not_tried_again(status: int, code: str, ma
     assert (len(wire.requests), wire.slept) == (1, [])
 
 
+@pytest.mark.parametrize("build", [Wire.openai, Wire.azure, Wire.compatible])
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
-def test_what_may_pass_later_is_tried_again(status: int) -> None:
+def test_what_may_pass_later_is_tried_again(status: int, build: Callable[[Wire], OpenAIEmbedder]) -> None:
     wire = Wire(first(refusal(status, "rate_limit_exceeded", headers={"retry-after": "7"})))
 
-    assert wire.openai().embed_documents(["a"]) == expect(["a"])
+    assert build(wire).embed_documents(["a"]) == expect(["a"])
     assert wire.slept == [7.0]
 
 
