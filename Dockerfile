@@ -25,6 +25,8 @@ RUN /opt/venv/bin/python -m compileall -q /airbyte/integration_code \
 ENV HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUTF8=1 \
+    ORT_DISABLE_TELEMETRY=1 \
+    HF_HUB_DISABLE_TELEMETRY=1 \
     AIRBYTE_ENTRYPOINT="/opt/venv/bin/python /airbyte/integration_code/main.py"
 
 USER 1000:1000

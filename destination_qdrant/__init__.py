@@ -13,12 +13,18 @@ points          chunks -> points                    qdrant/               points
 checkpoints     which STATE may leave               generations           what a replacement removes
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .destination import DestinationQdrant
 
 __all__ = ["DestinationQdrant"]
+
+# onnxruntime reports to its maker from the moment it is imported, which qdrant-client does wherever fastembed is
+# installed; the hub client of local models counts downloads. Nothing leaves this process unasked.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> Any:

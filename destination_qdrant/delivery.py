@@ -92,10 +92,12 @@ class _Stored:
 
 
 def _look_up(entries: Iterable[Entry], site: Site) -> _Stored:
-    keyed = sorted((entry for entry in entries if entry.key), key=lambda entry: str(entry.stream.descriptor))
+    by_stream: dict[Descriptor, list[Entry]] = {}
+    for entry in entries:
+        if entry.key:
+            by_stream.setdefault(entry.stream.descriptor, []).append(entry)
     records, airbyte = {}, {}
-    for descriptor, group in groupby(keyed, key=lambda entry: entry.stream.descriptor):
-        same = list(group)
+    for descriptor, same in by_stream.items():
         stream = same[0].stream
         records[descriptor] = look_up(site.store, stream, (entry.key[1] for entry in same if entry.key))
         if descriptor in site.airbyte_streams:

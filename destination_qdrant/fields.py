@@ -77,19 +77,26 @@ def _match(data: Any, steps: tuple[str, ...]) -> list[Any]:
     pending = [(data, _passing(steps, 0))]
     while pending:
         value, at = pending.pop()
-        reached = [(member, _advanced(steps, at, name)) for name, member in _members(value)]
+        size = len(value) if isinstance(value, list) else 0
+        reached = [(member, _advanced(steps, at, name, size)) for name, member in _members(value)]
         found += [member for member, positions in reached if len(steps) in positions]
         pending += [(member, positions) for member, positions in reversed(reached) if positions]
     return found
 
 
-def _advanced(steps: tuple[str, ...], at: frozenset[int], name: str) -> frozenset[int]:
-    """The positions after one more name."""
+def _advanced(steps: tuple[str, ...], at: frozenset[int], name: str, size: int) -> frozenset[int]:
+    """The positions after one more name; `size` is that of the list in which the name is a position, else 0."""
     after: frozenset[int] = frozenset()
     for position in at:
-        if position < len(steps) and fnmatchcase(name, steps[position]):
+        if position < len(steps) and _is_step(name, steps[position], size):
             after |= _passing(steps, position if steps[position] == "**" else position + 1)
     return after
+
+
+def _is_step(name: str, step: str, size: int) -> bool:
+    if size and _POSITION.fullmatch(step):
+        return int(step) in (int(name), int(name) - size)
+    return fnmatchcase(name, step)
 
 
 def _passing(steps: tuple[str, ...], position: int) -> frozenset[int]:

@@ -18,7 +18,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # the test folders are no packages
 
-from wire_double import WireDouble  # noqa: E402 -- after the path is set
+from wire_double import WireDouble
 
 MAIN = Path(__file__).parent.parent / "main.py"
 

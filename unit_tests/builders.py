@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from destination_qdrant.batching import Batch, BatchBounds, BatchBuffer, Entry
@@ -10,16 +12,37 @@ from destination_qdrant.catalog import Catalog, DestinationStream, read_catalog
 from destination_qdrant.chunking import Chunk
 from destination_qdrant.config import Config, parse_config
 from destination_qdrant.documents import Document, DocumentReader, Skip, Upsert
+from destination_qdrant.embedding.fake import Fake
+from destination_qdrant.points import PointFormat
 from destination_qdrant.protocol import Descriptor, Record
+from destination_qdrant.vectors import Dense
 
 RUN = "run-now"
+FORM = PointFormat(run_id=RUN, text_field="text", omit_text=False, max_payload_bytes=2**20, model="fake")
 
 
-def config(**embedding: Any) -> Config:
+class RecordingEmbedder(Fake):
+    """The fake embedder, which remembers the texts of each request."""
+
+    def __init__(self) -> None:
+        self.requests: list[list[str]] = []
+
+    def embed_documents(self, texts: Sequence[str]) -> list[Dense]:
+        self.requests.append(list(texts))
+        return super().embed_documents(texts)
+
+    @property
+    def texts(self) -> list[str]:
+        """Every text that was embedded, in order."""
+        return [text for request in self.requests for text in request]
+
+
+@cache
+def config() -> Config:
     """A configuration that embeds the field `text` and keeps every field."""
     return parse_config(
         {
-            "embedding": embedding or {"mode": "fake"},
+            "embedding": {"mode": "fake"},
             "processing": {"chunk_size": 1000, "text_fields": ["text"]},
             "indexing": {
                 "url": "http://localhost:6333",
@@ -51,6 +74,7 @@ def entry(position: int, of: DestinationStream, /, *, size_bytes: int = 1, **dat
     """The entry of a record with this data, each word of whose `text` is a chunk."""
     record = Record(of.descriptor, data, emitted_at=1_700_000_000_000, changes=(), size_bytes=size_bytes)
     operation = DocumentReader(of, config()).read(record, position)
+
     assert not isinstance(operation, Skip)
     chunks = words(operation.document) if isinstance(operation, Upsert) else ()
     return Entry(position, operation, chunks, size_bytes)

@@ -194,8 +194,15 @@ def test_message_without_namespace_that_could_mean_several_streams_is_refused(co
         catalog.find(Descriptor(None, "many"))
 
 
+@pytest.mark.parametrize(("name", "is_known"), [("only", True), ("many", False), ("absent", False)])
+def test_state_may_speak_of_a_stream_that_is_unknown_or_ambiguous(config: Config, name: str, *, is_known: bool) -> None:
+    catalog = read_catalog({"streams": [entry(each, space) for each, space in STREAMS]}, config)
+
+    assert (catalog.mentioned(Descriptor(None, name)) is not None) == is_known
+
+
 def test_record_of_a_stream_outside_the_catalog_is_refused(config: Config) -> None:
     catalog = read_catalog({"streams": []}, config)
 
-    with pytest.raises(ConfigError, match="a record of stream 'n.s', which the configured catalog does not have"):
+    with pytest.raises(ConfigError, match=r"a record of stream 'n\.s', which the configured catalog does not have"):
         catalog.get(Descriptor("n", "s"))

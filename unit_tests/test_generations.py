@@ -168,7 +168,7 @@ def test_what_goes_with_a_replaced_stream(mode: str, generation: int | None, min
     ],
 )
 def test_points_of_airbytes_connector_go_only_where_their_stream_can_be_no_other(
-    descriptor: Descriptor, taken: bool
+    *, descriptor: Descriptor, taken: bool
 ) -> None:
     of = catalog(
         {
@@ -183,7 +183,7 @@ def test_points_of_airbytes_connector_go_only_where_their_stream_can_be_no_other
     for where in ends.verdicts(RUN)[0].remove:
         store.delete_where(where)
 
-    assert not store.points == taken
+    assert (not store.points) is taken
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_points_of_airbytes_connector_go_only_where_their_stream_can_be_no_other
     ],
 )
 def test_of_which_streams_a_state_speaks(
-    kind: StateKind, named: tuple[Descriptor, ...], is_reset: bool, spoken_of: set[str]
+    *, kind: StateKind, named: tuple[Descriptor, ...], is_reset: bool, spoken_of: set[str]
 ) -> None:
     overwrite = {"destination_sync_mode": "overwrite"}
     ends = StreamEnds(catalog({"stream": {"name": "users"}, **overwrite}, {"stream": {"name": "other"}, **overwrite}))

@@ -89,7 +89,7 @@ def test_points_of_airbytes_connector_are_found_by_its_record_id() -> None:
     ],
 )
 def test_a_record_is_outdated_when_a_newer_version_of_this_generation_is_stored(
-    of: Any, cursor: str | None, stored: list[tuple[str | None, int | None]], outdated: bool
+    *, of: Any, cursor: str | None, stored: list[tuple[str | None, int | None]], outdated: bool
 ) -> None:
     chunks = [StoredChunk(f"p{index}", None, *each) for index, each in enumerate(stored)]
 

@@ -117,9 +117,6 @@ def load(model_name: str, model_path: str | None = None) -> LocalEmbedder:
         ConfigError: a package, the model or one of its files is missing.
         TransientError: the model could not be downloaded.
     """
-    # onnxruntime otherwise reports to its maker from its import on, with an identifier that it keeps in HOME: this mode
-    # promises that nothing leaves the machine. (Measured with 1.31; a value that the operator has set is left alone.)
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import fastembed  # noqa: F401 -- an extra, which may be missing
     except ImportError:

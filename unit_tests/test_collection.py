@@ -1,0 +1,130 @@
+"""The collection of a sync."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from builders import RecordingEmbedder, catalog, config
+from memory_store import MemoryStore
+
+from destination_qdrant.collection import PROBE, check_fits, prepare, probe_dimensions, wanted_vector
+from destination_qdrant.errors import ConfigError
+from destination_qdrant.points import AIRBYTE_INDEXES, INDEXES, NAMESPACE, RUN_ID, STREAM
+from destination_qdrant.protocol import Descriptor
+from destination_qdrant.qdrant.base import CollectionInfo, VectorSchema
+from destination_qdrant.vectors import UNNAMED
+
+FITTING = VectorSchema("dense", 1536, "cos")
+CATALOG = catalog({"stream": {"name": "users"}}, {"stream": {"name": "orders", "namespace": "shop"}})
+
+
+class Undeclared(RecordingEmbedder):
+    """An embedder that only an answer can tell the dimensions of."""
+
+    @property
+    def dimensions(self) -> int:  # the real ones answer None; a type of their own would say no more
+        return 0
+
+
+class NeverThere(MemoryStore):
+    """A store that says it created the collection, and did not."""
+
+    def create(self, vectors: Mapping[str, VectorSchema]) -> None:
+        self._called("create", vectors)
+
+
+class AppearedMeanwhile(MemoryStore):
+    """A store in which somebody else creates another collection at the same moment."""
+
+    def create(self, vectors: Mapping[str, VectorSchema]) -> None:
+        super().create({name: replace(schema, dimensions=3) for name, schema in vectors.items()})
+
+
+def _names(store: MemoryStore) -> list[str]:
+    return [name for name, _ in store.calls]
+
+
+def test_a_missing_collection_is_created_as_configured() -> None:
+    store = MemoryStore()
+    prepare(store, config(), RecordingEmbedder(), CATALOG)
+
+    assert store.called("create") == [{UNNAMED: FITTING}]
+    assert store.called("create_indexes") == [INDEXES]
+
+
+def test_an_existing_collection_is_kept_as_it_is() -> None:
+    store = MemoryStore({UNNAMED: FITTING, "other": VectorSchema("sparse")})
+    prepare(store, config(), RecordingEmbedder(), CATALOG)
+
+    assert "create" not in _names(store)
+    assert store.called("create_indexes") == [INDEXES]
+
+
+@pytest.mark.parametrize("store", [MemoryStore(), MemoryStore({UNNAMED: FITTING})], ids=["missing", "existing"])
+def test_indexes_are_there_before_the_first_filter_runs(store: MemoryStore) -> None:
+    prepare(store, config(), RecordingEmbedder(), CATALOG)
+    names = _names(store)
+
+    assert names.index("create_indexes") < names.index("count")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [VectorSchema("dense", 3, "cos"), VectorSchema("dense", 1536, "dot"), VectorSchema("multi", 1536, "cos")],
+)
+def test_a_collection_that_does_not_fit_is_refused_before_anything_changes(schema: VectorSchema) -> None:
+    store = MemoryStore({UNNAMED: schema})
+
+    with pytest.raises(ConfigError, match="indexing"):
+        prepare(store, config(), RecordingEmbedder(), CATALOG)
+    assert _names(store) == ["describe"]
+
+
+def test_a_collection_that_somebody_else_created_meanwhile_is_compared_too() -> None:
+    with pytest.raises(ConfigError, match="3-dimensional"):
+        prepare(AppearedMeanwhile(), config(), RecordingEmbedder(), CATALOG)
+
+
+def test_a_collection_that_is_not_there_after_creating_it_is_an_error() -> None:
+    with pytest.raises(ConfigError, match="was created .* and is not there"):
+        prepare(NeverThere(), config(), RecordingEmbedder(), CATALOG)
+
+
+def test_dimensions_that_are_not_known_are_measured_by_one_short_text() -> None:
+    store, embedder = MemoryStore(), Undeclared()
+    prepare(store, config(), embedder, CATALOG)
+
+    assert embedder.texts == [PROBE]
+    assert store.called("create") == [{UNNAMED: FITTING}]
+
+
+def test_known_dimensions_cost_no_request() -> None:
+    embedder = RecordingEmbedder()
+    prepare(MemoryStore(), config(), embedder, CATALOG)
+
+    assert embedder.requests == []
+
+
+def test_probe_measures_what_really_comes_back() -> None:
+    assert probe_dimensions(RecordingEmbedder()) == 1536
+
+
+def test_streams_under_whose_name_airbytes_connector_left_points_are_found() -> None:
+    store = MemoryStore({UNNAMED: FITTING})
+    store.put("theirs", **{STREAM: "shop_orders"})
+    store.put("ours", **{STREAM: "users", NAMESPACE: "", RUN_ID: "before"})
+    store.put("nobody's", text="by hand")
+
+    assert prepare(store, config(), RecordingEmbedder(), CATALOG) == {Descriptor("shop", "orders")}
+    assert store.called("create_indexes") == [INDEXES, AIRBYTE_INDEXES]
+
+
+def test_no_points_of_airbytes_connector_need_no_index() -> None:
+    assert prepare(MemoryStore(), config(), RecordingEmbedder(), CATALOG) == frozenset()
+
+
+def test_a_collection_that_does_not_exist_fits() -> None:
+    check_fits(None, config(), 1536, "memory")
+    check_fits(CollectionInfo({UNNAMED: wanted_vector(config(), 1536)}), config(), 1536, "memory")

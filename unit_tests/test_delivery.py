@@ -1,0 +1,399 @@
+"""One batch on its way into Qdrant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from builders import FORM, RecordingEmbedder, batch, entry, stream
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from memory_store import MemoryStore
+
+from destination_qdrant.batching import Batch, Entry
+from destination_qdrant.catalog import DestinationStream
+from destination_qdrant.delivery import CommitReceipt, Site, deliver
+from destination_qdrant.documents import Upsert
+from destination_qdrant.errors import TransientError
+from destination_qdrant.points import CHUNK_COUNT, CHUNK_INDEX, NAMESPACE, RECORD_ID, RECORD_KEY, RUN_ID, STREAM
+from destination_qdrant.protocol import Descriptor
+from destination_qdrant.vectors import UNNAMED, Dense
+
+USERS = stream("users", cursor_field=["updated"])
+NO_CURSOR = stream("users")
+APPEND = stream("users", destination_sync_mode="append")
+NO_KEY = stream("users", destination_sync_mode="append", primary_key=[])
+REFRESH = stream("users", cursor_field=["updated"], generation_id=7, minimum_generation_id=7)
+BEFORE_REFRESH = stream("users", cursor_field=["updated"], generation_id=6)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def embedder() -> RecordingEmbedder:
+    return RecordingEmbedder()
+
+
+@pytest.fixture
+def site(store: MemoryStore, embedder: RecordingEmbedder) -> Site:
+    return Site(store, embedder, FORM)
+
+
+def _writes(store: MemoryStore) -> list[str]:
+    return [name for name, _ in store.calls if name in {"upsert", "delete"}]
+
+
+def _texts(store: MemoryStore) -> list[str]:
+    return sorted(payload["text"] for payload in store.payloads())
+
+
+def _deliver(site: Site, *entries: Entry) -> CommitReceipt:
+    return deliver(batch(*entries), site)
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What is written
+
+
+def test_every_chunk_becomes_a_point_with_its_vector(
+    store: MemoryStore, embedder: RecordingEmbedder, site: Site
+) -> None:
+    receipt = _deliver(site, entry(1, USERS, id=1, text="a b"), entry(2, USERS, id=2, text="c"))
+    found = {
+        (point.payload["id"], point.payload[CHUNK_INDEX]): (point.payload["text"], point.payload[CHUNK_COUNT], vector)
+        for point in store.points.values()
+        for vector in point.vectors.values()
+    }
+
+    assert found == {
+        (1, 0): ("a", 2, embedder.embed_query("a")),
+        (1, 1): ("b", 2, embedder.embed_query("b")),
+        (2, 0): ("c", 1, embedder.embed_query("c")),
+    }
+    assert receipt == CommitReceipt(written=(1, 2), skipped=(), deleted=(), points={USERS.descriptor: 3})
+    assert embedder.texts == ["a", "b", "c"]
+
+
+def test_a_batch_is_embedded_in_one_request_across_streams(embedder: RecordingEmbedder, site: Site) -> None:
+    orders = stream("orders")
+    receipt = _deliver(site, entry(1, USERS, id=1, text="a"), entry(2, orders, id=1, text="b c"))
+
+    assert embedder.requests == [["a", "b", "c"]]
+    assert receipt.points == {USERS.descriptor: 1, orders.descriptor: 2}
+
+
+def test_a_vector_that_came_with_the_record_is_not_embedded(
+    store: MemoryStore, embedder: RecordingEmbedder, site: Site
+) -> None:
+    given_vector = {UNNAMED: Dense.of([1.0, 2.0])}
+    plain = entry(1, NO_KEY, text="a")
+    assert isinstance(plain.operation, Upsert)
+    document = replace(plain.operation.document, given=given_vector)
+    _deliver(site, replace(plain, operation=Upsert(document)), entry(2, NO_KEY, text="b"))
+
+    assert embedder.texts == ["b"]
+    assert [point.vectors for point in store.points.values()] == [given_vector, {UNNAMED: embedder.embed_query("b")}]
+
+
+def test_a_record_of_many_chunks_is_delivered_in_parts_of_bounded_size(
+    store: MemoryStore, embedder: RecordingEmbedder
+) -> None:
+    site = Site(store, embedder, FORM, points_per_write=4)
+    text = " ".join(f"w{number}" for number in range(10))
+    receipt = _deliver(site, entry(1, USERS, id=1, text=text), entry(2, USERS, id=2, text="x y z"))
+
+    assert [len(ids) for ids in store.called("upsert")] == [4, 4, 4, 1]
+    assert [len(texts) for texts in embedder.requests] == [4, 4, 4, 1]
+    assert receipt.points == {USERS.descriptor: 13}
+    assert len(store.points) == 13
+    assert {payload[CHUNK_COUNT] for payload in store.payloads() if payload["id"] == 1} == {10}
+
+
+def test_parts_are_bounded_by_bytes_too(store: MemoryStore, embedder: RecordingEmbedder) -> None:
+    site = Site(store, embedder, FORM, bytes_per_write=30_000)
+    wide = "w" * 12_000  # a point of it, with a vector of 6 KB, is about 20 KB and its metadata as much again
+    narrow = entry(2, USERS, id=2, text="a b")
+    _deliver(site, entry(1, USERS, id=1, text=f"{wide} {wide}"), narrow)
+
+    assert [len(ids) for ids in store.called("upsert")] == [1, 1, 2]
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What it replaces
+
+
+def test_a_shorter_version_leaves_no_chunk_behind_and_is_written_first(store: MemoryStore, site: Site) -> None:
+    _deliver(site, entry(1, NO_CURSOR, id=1, text="a b c"), entry(2, NO_CURSOR, id=2, text="other"))
+    store.calls.clear()
+    _deliver(site, entry(3, NO_CURSOR, id=1, text="new"))
+
+    assert _texts(store) == ["new", "other"]
+    assert _writes(store) == ["upsert", "delete"]
+
+
+def test_a_version_of_equal_length_deletes_nothing(store: MemoryStore, site: Site) -> None:
+    _deliver(site, entry(1, NO_CURSOR, id=1, text="a b"))
+    _deliver(site, entry(2, NO_CURSOR, id=1, text="c d"))
+
+    assert _writes(store) == ["upsert", "upsert"]
+    assert _texts(store) == ["c", "d"]
+
+
+def test_a_failure_between_writing_and_removing_is_healed_by_the_next_delivery(store: MemoryStore, site: Site) -> None:
+    _deliver(site, entry(1, USERS, id=1, text="a b c", updated=1))
+    store.faults["delete"] = TransientError("Qdrant went away.")
+    with pytest.raises(TransientError):
+        _deliver(site, entry(2, USERS, id=1, text="new", updated=2))
+
+    assert _texts(store) == ["b", "c", "new"]
+
+    del store.faults["delete"]
+    _deliver(site, entry(2, USERS, id=1, text="new", updated=2))
+
+    assert _texts(store) == ["new"]
+
+
+def test_a_failure_while_writing_removes_nothing(store: MemoryStore, embedder: RecordingEmbedder) -> None:
+    site = Site(store, embedder, FORM, points_per_write=1)
+    _deliver(site, entry(1, USERS, id=1, text="a b c", updated=1))
+    store.faults["upsert"] = TransientError("Qdrant went away.")
+    with pytest.raises(TransientError):
+        _deliver(site, entry(2, USERS, id=1, text="new", updated=2))
+
+    assert _texts(store) == ["a", "b", "c"]
+    assert store.called("delete") == []
+
+
+def test_chunks_are_found_by_key_and_not_by_a_stored_count(store: MemoryStore, site: Site) -> None:
+    _deliver(site, entry(1, NO_CURSOR, id=1, text="a b"))
+    key = store.payloads()[0][RECORD_KEY]
+    store.put("left over", **{STREAM: "users", NAMESPACE: "", RECORD_KEY: key, RUN_ID: "long ago", CHUNK_INDEX: 99})
+    _deliver(site, entry(2, NO_CURSOR, id=1, text="a b"))
+
+    assert "left over" not in store.points
+
+
+def test_points_that_append_wrote_under_the_key_are_replaced_by_dedup(store: MemoryStore, site: Site) -> None:
+    _deliver(
+        site,
+        entry(1, APPEND, id=1, text="old"),
+        entry(2, APPEND, id=1, text="older"),
+        entry(3, APPEND, id=2, text="kept"),
+    )
+    _deliver(site, entry(4, NO_CURSOR, id=1, text="new"))
+
+    assert _texts(store) == ["kept", "new"]
+
+
+@pytest.mark.parametrize("of", [APPEND, NO_KEY])
+def test_append_looks_nothing_up_and_replaces_nothing(store: MemoryStore, site: Site, of: DestinationStream) -> None:
+    _deliver(site, entry(1, of, id=1, text="one"), entry(2, of, id=1, text="one"))
+    _deliver(site, entry(3, of, id=1, text="one"))
+
+    assert _texts(store) == ["one"] * 3
+    assert _writes(store) == [name for name, _ in store.calls]
+
+
+def test_streams_whose_names_read_alike_are_looked_up_apart(store: MemoryStore, site: Site) -> None:
+    """`a.b` + `c` and `a` + `b.c` look the same when written out, and their records may come by turns."""
+    one, other = stream("c", namespace="a.b"), stream("b.c", namespace="a")
+    arrivals = [(one, 1), (other, 1), (one, 2), (other, 2)]
+    _deliver(site, *(entry(at, of, id=key, text="x y") for at, (of, key) in enumerate(arrivals, 1)))
+    _deliver(site, *(entry(at, of, id=key, text="new") for at, (of, key) in enumerate(arrivals, 5)))
+
+    assert _texts(store) == ["new"] * 4
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Deletes
+
+
+@pytest.mark.parametrize(
+    ("data", "receipt"),
+    [
+        ({"text": "x", "_ab_cdc_deleted_at": "2026-01-01"}, CommitReceipt((), (), (3,))),
+        ({"text": None}, CommitReceipt((), (3,), ())),
+        ({"text": " \n "}, CommitReceipt((), (3,), ())),
+    ],
+)
+def test_a_deleted_row_and_one_without_text_remove_what_is_stored(
+    store: MemoryStore, embedder: RecordingEmbedder, site: Site, data: dict[str, Any], receipt: CommitReceipt
+) -> None:
+    _deliver(site, entry(1, NO_CURSOR, id=1, text="a b"), entry(2, NO_CURSOR, id=2, text="kept"))
+    embedder.requests.clear()
+
+    assert _deliver(site, entry(3, NO_CURSOR, id=1, **data)) == receipt
+    assert _texts(store) == ["kept"]
+    assert embedder.requests == []
+
+
+def test_deleting_what_is_not_stored_is_done_without_a_write(store: MemoryStore, site: Site) -> None:
+    receipt = _deliver(site, entry(1, NO_CURSOR, id=1, _ab_cdc_deleted_at=0))
+
+    assert receipt == CommitReceipt((), (), (1,))
+    assert _writes(store) == []
+
+
+def test_an_older_delete_leaves_a_newer_version(store: MemoryStore, site: Site) -> None:
+    _deliver(site, entry(1, USERS, id=1, text="new", updated=5))
+    receipt = _deliver(site, entry(2, USERS, id=1, updated=4, _ab_cdc_deleted_at="2026-01-01"))
+
+    assert receipt == CommitReceipt((), (2,), ())
+    assert _texts(store) == ["new"]
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Versions
+
+
+def test_an_outdated_record_is_neither_embedded_nor_written(
+    store: MemoryStore, embedder: RecordingEmbedder, site: Site
+) -> None:
+    _deliver(site, entry(1, USERS, id=1, text="new new", updated=9))
+    receipt = _deliver(site, entry(2, USERS, id=1, text="old", updated=8), entry(3, USERS, id=2, text="x", updated=1))
+
+    assert receipt == CommitReceipt(written=(3,), skipped=(2,), deleted=(), points={USERS.descriptor: 1})
+    assert embedder.texts == ["new", "new", "x"]
+    assert _texts(store) == ["new", "new", "x"]
+
+
+@pytest.mark.parametrize("updated", [9, 10])
+def test_an_equal_or_newer_cursor_is_written(store: MemoryStore, site: Site, updated: int) -> None:
+    _deliver(site, entry(1, USERS, id=1, text="one", updated=9))
+    _deliver(site, entry(2, USERS, id=1, text="two", updated=updated))
+
+    assert _texts(store) == ["two"]
+
+
+def test_a_refresh_may_bring_back_an_older_version(store: MemoryStore, site: Site) -> None:
+    _deliver(site, entry(1, BEFORE_REFRESH, id=1, text="newest", updated=9))
+    receipt = _deliver(site, entry(2, REFRESH, id=1, text="restored", updated=5))
+
+    assert receipt.written == (2,)
+    assert _texts(store) == ["restored"]
+
+
+def test_within_a_refresh_the_newer_cursor_wins(store: MemoryStore, site: Site) -> None:
+    _deliver(site, entry(1, REFRESH, id=1, text="newer", updated=5))
+    receipt = _deliver(site, entry(2, REFRESH, id=1, text="older", updated=4))
+
+    assert receipt.skipped == (2,)
+    assert _texts(store) == ["newer"]
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Points of Airbyte's connector
+
+
+def _with_airbytes(store: MemoryStore, embedder: RecordingEmbedder, of: DestinationStream, record_id: str) -> Site:
+    store.put("theirs", **{STREAM: of.identifier, RECORD_ID: record_id, "text": "theirs"})
+    return Site(store, embedder, FORM, airbyte_streams=frozenset({of.descriptor}))
+
+
+def test_points_of_airbytes_connector_for_the_same_record_are_replaced(
+    store: MemoryStore, embedder: RecordingEmbedder
+) -> None:
+    site = _with_airbytes(store, embedder, NO_CURSOR, "users_abc")
+    _deliver(site, entry(1, NO_CURSOR, id="xyz", text="another"))
+
+    assert _texts(store) == ["another", "theirs"]
+
+    _deliver(site, entry(2, NO_CURSOR, id="abc", text="ours"))
+
+    assert _texts(store) == ["another", "ours"]
+    assert _writes(store) == ["upsert", "upsert", "delete"]
+
+
+def test_a_deleted_record_takes_points_of_airbytes_connector_with_it(
+    store: MemoryStore, embedder: RecordingEmbedder
+) -> None:
+    site = _with_airbytes(store, embedder, NO_CURSOR, "users_abc")
+    _deliver(site, entry(1, NO_CURSOR, id="abc", _ab_cdc_deleted_at="2026-01-01"))
+
+    assert store.points == {}
+
+
+@pytest.mark.parametrize(
+    ("of", "key", "record_id"),
+    [
+        (stream("users"), 1, "users_1"),  # may be the key "1"
+        (stream("users", namespace="x"), "abc", "x_users_abc"),  # may be the stream x_users
+        (stream("old_users"), "abc", "old_users_abc"),  # may be the stream users of the namespace old
+    ],
+)
+@pytest.mark.parametrize("data", [{"text": "ours"}, {"_ab_cdc_deleted_at": "2026-01-01"}])
+def test_points_of_airbytes_connector_that_may_be_another_records_are_kept(
+    store: MemoryStore,
+    embedder: RecordingEmbedder,
+    of: DestinationStream,
+    key: object,
+    record_id: str,
+    data: dict[str, Any],
+) -> None:
+    site = _with_airbytes(store, embedder, of, record_id)
+    _deliver(site, entry(1, of, id=key, **data))
+
+    assert "theirs" in store.points
+
+
+def test_a_stream_without_points_of_airbytes_connector_is_not_asked_for_them(store: MemoryStore, site: Site) -> None:
+    store.put("theirs", **{STREAM: "users", RECORD_ID: "users_abc"})
+    _deliver(site, entry(1, NO_CURSOR, id="abc", text="ours"))
+
+    assert len(store.called("scroll")) == 1
+    assert "theirs" in store.points
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Receipts
+
+
+ARRIVALS = st.lists(
+    st.tuples(
+        st.sampled_from([USERS, stream("orders"), APPEND]),
+        st.integers(0, 2) | st.none(),
+        st.none() | st.integers(0, 3),
+        st.sampled_from(["a", "a b c", None]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+def _batch_of(arrivals: list[Any], start: int) -> tuple[Batch, set[int]]:
+    entries = [
+        entry(position, of, id=key, updated=updated, text=text or "a", _ab_cdc_deleted_at=deleted or None)
+        if of is APPEND
+        else entry(position, of, id=key, updated=updated, text=text, _ab_cdc_deleted_at=deleted or None)
+        for position, (of, key, updated, text, deleted) in enumerate(arrivals, start)
+    ]
+    return batch(*entries), {each.position for each in entries}
+
+
+@settings(deadline=None, max_examples=60)
+@given(ARRIVALS, ARRIVALS)
+def test_a_receipt_has_every_position_of_the_batch_exactly_once(first: list[Any], second: list[Any]) -> None:
+    site = Site(MemoryStore(), RecordingEmbedder(), FORM)
+    for arrivals, start in ((first, 1), (second, 101)):
+        whole, positions = _batch_of(arrivals, start)
+        receipt = deliver(whole, site)
+        settled = [*receipt.written, *receipt.skipped, *receipt.deleted]
+
+        assert len(settled) == len(set(settled))
+        assert set(settled) == positions
+
+
+def test_superseded_records_are_settled_as_skipped(site: Site) -> None:
+    receipt = _deliver(
+        site,
+        entry(1, NO_CURSOR, id=1, text="one"),
+        entry(2, NO_CURSOR, id=1, _ab_cdc_deleted_at="2026-01-01"),
+        entry(3, NO_CURSOR, id=1, text="three"),
+    )
+
+    assert receipt == CommitReceipt((3,), (1, 2), (), {Descriptor(None, "users"): 1})
