@@ -14,7 +14,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # the test folders are no packages
 
 
-class ConnectionRefusedByTests(AssertionError):
+class OtherMachineError(AssertionError):
     """A unit test tried to talk to another machine."""
 
 
@@ -31,7 +31,7 @@ def _is_loopback(address: object) -> bool:
 
 def _refuse_others(address: object) -> None:
     if not _is_loopback(address):
-        raise ConnectionRefusedByTests(f"Unit tests stay on this machine; this one asked for {address!r}.")
+        raise OtherMachineError(f"Unit tests stay on this machine; this one asked for {address!r}.")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -88,7 +88,7 @@ def test_a_collection_that_somebody_else_created_meanwhile_is_compared_too() -> 
 
 
 def test_a_collection_that_is_not_there_after_creating_it_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="was created .* and is not there"):
+    with pytest.raises(ConfigError, match=r"was created .* and is not there"):
         prepare(NeverThere(), config(), RecordingEmbedder(), CATALOG)
 
 

@@ -146,7 +146,9 @@ EARLIER = {"generation 0", "generation 1", "generation 6", "generation 7", "no g
         ("append", 7, 0, set()),
     ],
 )
-def test_what_goes_with_a_replaced_stream(mode: str, generation: int | None, minimum: int | None, gone: set[str]) -> None:
+def test_what_goes_with_a_replaced_stream(
+    mode: str, generation: int | None, minimum: int | None, gone: set[str]
+) -> None:
     store = _store(generation)
     ends = StreamEnds(_catalog(mode, generation, minimum))
     ends.status(StreamStatus(USERS, "COMPLETE"))

@@ -9,7 +9,16 @@ from builders import stream
 from memory_store import MemoryStore
 
 from destination_qdrant.lookup import StoredChunk, is_outdated, look_up, look_up_airbyte
-from destination_qdrant.points import CONTENT_HASH, CURSOR, GENERATION_ID, NAMESPACE, RECORD_ID, RECORD_KEY, RUN_ID, STREAM
+from destination_qdrant.points import (
+    CONTENT_HASH,
+    CURSOR,
+    GENERATION_ID,
+    NAMESPACE,
+    RECORD_ID,
+    RECORD_KEY,
+    RUN_ID,
+    STREAM,
+)
 
 USERS = stream("users", cursor_field=["updated"])
 REFRESH = stream("users", cursor_field=["updated"], generation_id=7, minimum_generation_id=7)
