@@ -134,7 +134,7 @@ class _Run:
                 self._take(number, line)
         except ConnectorError:
             if self._failure is None:
-                with suppress(ConnectorError):
+                with suppress(Exception):  # the line is what went wrong first
                     self.drain()
             raise
 

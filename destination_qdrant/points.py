@@ -51,7 +51,7 @@ def of_stream(stream: DestinationStream) -> tuple[Equals, Equals]:
 
 def of_airbyte(stream: DestinationStream) -> Where:
     """The points that Airbyte's connector wrote for a stream of this identifier."""
-    return Where((Equals(STREAM, stream.identifier), Missing(RUN_ID)))
+    return Where((Equals(STREAM, stream.identifier), Missing(NAMESPACE), Missing(RUN_ID)))
 
 
 @dataclass(frozen=True, slots=True)

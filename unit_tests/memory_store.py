@@ -28,7 +28,7 @@ class MemoryStore:
     """One collection in memory.
 
     `calls` has the name and the argument of every call, in order. `faults` maps the name of a method to what it raises
-    from now on, before it does anything. `on_upsert` runs at the start of every upsert, on its thread.
+    from now on, before it does anything. `on_upsert` and `on_flush` run at the start of every such call, on its thread.
     """
 
     place = "memory"
@@ -39,6 +39,7 @@ class MemoryStore:
         self.calls: list[tuple[str, Any]] = []
         self.faults: dict[str, Exception] = {}
         self.on_upsert: Callable[[Sequence[Point]], None] = lambda points: None  # noqa: ARG005 -- a hook that does nothing
+        self.on_flush: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._shape = shape
         self._indexes: dict[str, IndexType] = {}
@@ -112,6 +113,7 @@ class MemoryStore:
         raise SystemFault(f"No test searches for the {limit} nearest of {vector} by {name!r} here.")
 
     def flush(self) -> None:
+        self.on_flush()
         self._called("flush")
 
     def close(self) -> None:

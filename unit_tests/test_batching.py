@@ -177,6 +177,12 @@ def test_a_superseded_version_gives_its_place_back() -> None:
     assert buffer.add(entry(3, DEDUP, id=2, text="a b c"), 0.0) is None
 
 
+def test_a_delete_takes_a_place_like_a_point() -> None:
+    deletes = [entry(number, NO_CURSOR, id=number, _ab_cdc_deleted_at=True) for number in range(1, 4)]
+
+    assert [_positions(each) for each in _batches(deletes, BatchBounds(points=2))] == [[1, 2], [3]]
+
+
 class TestAge:
     BOUNDS = BatchBounds(points=2, linger_seconds=2.5)
 

@@ -164,7 +164,6 @@ def test_what_goes_with_a_replaced_stream(
     ("descriptor", "taken"),
     [
         (Descriptor(None, "users"), True),
-        (Descriptor(None, "_users_"), True),
         (Descriptor(None, "old_users"), False),  # may be the stream users of the namespace old
         (Descriptor("old", "users"), False),  # may be the stream old_users of no namespace
     ],

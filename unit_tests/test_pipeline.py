@@ -37,7 +37,7 @@ OVERWRITE = catalog({"stream": {"name": "users"}, "destination_sync_mode": "over
 REFRESH = catalog({"stream": {"name": "users"}, "generation_id": 7, "minimum_generation_id": 7})
 
 #: Longer than any test waits: a test that fails says so instead of hanging.
-PATIENCE = 60.0
+PATIENCE = 30.0
 
 
 class Lines:
@@ -47,14 +47,17 @@ class Lines:
         self.on_wait: Callable[[], float | None] = lambda: None
         self.taken = 0
         self.woken = threading.Event()
+        self.wakes = 0
         self._lines = lines
 
     def __iter__(self) -> Iterator[bytes]:
+        """The lines."""
         for line in self._lines:
             self.taken += 1
             yield line
 
     def wake(self) -> None:
+        self.wakes += 1
         self.woken.set()
 
 
@@ -136,6 +139,15 @@ class Running:
         assert not self._thread.is_alive()
         if self._error is not None:
             raise self._error
+
+    def stays_in(self, function: str) -> bool:
+        """Whether it is in this function itself at a thousand looks in a row."""
+        return all(self._is_in(function) for _ in range(1000))
+
+    def _is_in(self, function: str) -> bool:
+        os.sched_yield()
+        frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001 -- the one way to see where a thread is
+        return frame is not None and frame.f_code.co_name == function
 
     def rests_in(self, module: str) -> bool:
         """Whether it waits for something in this module (`pipeline`: for workers; `lines`: for input) or has ended."""
@@ -331,6 +343,30 @@ def test_a_state_never_leaves_before_its_records_even_when_later_ones_are_done(s
     assert stage.out.states == [1, 2, 3, 4]
 
 
+def test_a_state_does_not_overtake_an_older_one_that_is_being_flushed(stage: Stage) -> None:
+    gate, started, flushing = Gate(stage.store), threading.Event(), threading.Event()
+
+    def lines() -> Iterator[bytes]:
+        assert started.wait(PATIENCE)
+        yield _record(1)
+        yield _state(1)
+        gate.open()
+        assert flushing.wait(PATIENCE)
+        yield _state(2)
+
+    def flush() -> None:  # the first one, on a worker's thread, lasts until the reader waits for it or has overtaken it
+        if not flushing.is_set():
+            flushing.set()
+            _until(lambda: ("STATE", 2) in stage.store.calls or running.stays_in("_release"))
+
+    stage.store.on_flush = flush
+    running = stage.start(Lines(lines()), bounds=_bounds(linger_seconds=0))
+    started.set()
+    running.end()
+
+    assert stage.out.states == [1, 2]
+
+
 def test_a_state_without_pending_records_leaves_at_once(stage: Stage) -> None:
     seen = []
 
@@ -505,7 +541,12 @@ def test_a_batch_that_succeeds_after_a_failure_releases_nothing(stage: Stage) ->
 
 
 def test_the_first_of_several_failures_is_raised(stage: Stage) -> None:
-    source = Lines([_record(1), _record(2)])
+    def lines() -> Iterator[bytes]:
+        yield _record(1)
+        yield _record(2)
+        _until(lambda: source.wakes == 2)  # both have failed before the reader looks
+
+    source = Lines(lines())
 
     def upsert(points: Sequence[Point]) -> None:
         if 2 in _ids(points):
@@ -515,7 +556,7 @@ def test_the_first_of_several_failures_is_raised(stage: Stage) -> None:
 
     stage.store.on_upsert = upsert
     with pytest.raises(TransientError, match="first"):
-        sync(source, stage.plan())
+        sync(source, stage.plan(bounds=_bounds(linger_seconds=0)))
     _until(_no_workers)
 
 

@@ -225,7 +225,9 @@ def test_streams_of_one_identifier_are_told_apart_by_their_namespace() -> None:
 
 
 def test_points_of_airbytes_connector_are_those_that_no_run_wrote() -> None:
-    assert of_airbyte(stream_of()) == Where((Equals("_ab_stream", "public_users"), Missing("_ab_run_id")))
+    assert of_airbyte(stream_of()) == Where(
+        (Equals("_ab_stream", "public_users"), Missing("_ab_namespace"), Missing("_ab_run_id"))
+    )
 
 
 def test_every_filtered_field_has_an_index_and_every_field_is_reserved() -> None:
