@@ -1,4 +1,4 @@
-# Every target builds .venv itself when it is missing or older than the lock. `make help` lists the targets.
+# Every target that needs .venv builds it itself when it is missing or older than the lock. `make help` lists the targets.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help

@@ -61,7 +61,22 @@ def text(chance: random.Random, number: int) -> dict[str, Any]:
     return {"id": number, "title": f"title {number}", "body": words}
 
 
-_WORDS = ("the", "sync", "reads", "a", "record", "from", "its", "source", "and", "writes", "one", "point", "per", "chunk")
+_WORDS = (
+    "the",
+    "sync",
+    "reads",
+    "a",
+    "record",
+    "from",
+    "its",
+    "source",
+    "and",
+    "writes",
+    "one",
+    "point",
+    "per",
+    "chunk",
+)
 
 WORKLOADS = (
     Workload(

@@ -60,6 +60,13 @@ class Batch:
     keys: frozenset[KeyInStream]
     size_bytes: int
 
+    def whereabouts(self) -> str:
+        """Which part of the input it is, for an error."""
+        streams = sorted({str(entry.stream.descriptor) for entry in self.entries})
+        lines = [entry.position for entry in self.entries]
+        named = ", ".join(streams[:3]) + (", …" if streams[3:] else "")
+        return f"in lines {min(lines)} to {max(lines)} of the input, stream {named}"
+
 
 @dataclass(frozen=True, slots=True)
 class BatchBounds:

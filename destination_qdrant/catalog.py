@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -9,6 +10,8 @@ from typing import Any, Literal, get_args
 from .config import Config
 from .errors import ConfigError, SystemFault
 from .protocol import Descriptor
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 SyncMode = Literal["append", "overwrite", "append_dedup"]
 Path = tuple[str, ...]
@@ -118,6 +121,10 @@ def _read_stream(entry: object, config: Config) -> DestinationStream:
     if not isinstance(entry, dict) or not isinstance(stream, dict) or not isinstance(stream.get("name"), str):
         raise ConfigError('The catalog has an entry without a stream name; each entry needs "stream": {"name": …}.')
     descriptor = Descriptor.of(stream.get("namespace"), stream["name"])
+    if _SURROGATE.search(str(descriptor)):
+        raise ConfigError(
+            "The catalog has a stream whose name or namespace is not valid Unicode; rename it at the source."
+        )
     mode: Any = entry.get("destination_sync_mode")
     if mode not in get_args(SyncMode):
         raise ConfigError(
@@ -162,6 +169,8 @@ def _integer(entry: Mapping[str, Any], name: str, descriptor: Descriptor) -> int
     value = entry.get(name)
     if value is None:
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ConfigError(f"In the catalog, {name} of stream '{descriptor}' must be a whole number from 0 up.")
     return value

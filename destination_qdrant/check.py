@@ -22,7 +22,7 @@ def check(raw_config: Any, *, deployment_mode: str = "") -> str:
         info = store.describe()
         dimensions, model = _probe(config)
         check_fits(info, config, dimensions, store.place)
-        state = "exists and fits" if info else "does not exist yet and will be created by the first sync"
+        state = "exists and fits" if info else "does not exist yet; the first sync creates it, if the key may do that"
         notes = "".join(f" {note}" for note in store.notes)
         return f"Reached Qdrant at {store.place}; the collection {state} ({model}, {dimensions} dimensions).{notes}"
 

@@ -1,6 +1,6 @@
 """Which STATE may leave, and with which counts (pure: no I/O, no threads, no clock).
 
-Rules (Airbyte protocol notes S1 to S4 and D1 to D3):
+Rules (the Airbyte protocol on STATE acknowledgements and `destinationStats`; `docs/delivery.md` tells them to users):
 
 1.  A STATE leaves only after every record before it is settled.
 2.  STATEs leave in the order in which they came, all of them, each once.

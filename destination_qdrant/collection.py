@@ -6,6 +6,8 @@ from .catalog import Catalog
 from .config import Config
 from .embedding.base import Embedder
 from .errors import ConfigError
+from .generations import outdated, replaces
+from .lookup import holds
 from .points import AIRBYTE_INDEXES, INDEXES, of_airbyte
 from .protocol import Descriptor
 from .qdrant.base import CollectionInfo, Store, VectorSchema
@@ -36,10 +38,15 @@ def check_fits(info: CollectionInfo | None, config: Config, dimensions: int, pla
         check_schema(info, UNNAMED, wanted_vector(config, dimensions), place=place)
 
 
-def prepare(store: Store, config: Config, embedder: Embedder, catalog: Catalog) -> frozenset[Descriptor]:
+def prepare(
+    store: Store, config: Config, embedder: Embedder, catalog: Catalog, *, run_id: str
+) -> frozenset[Descriptor]:
     """Create the collection when it is missing, and the indexes that are missing, before any filter runs.
 
     Returns the streams under whose identifier Airbyte's connector has left points.
+
+    Raises:
+        ConfigError: the collection does not fit, or Qdrant refuses what the end of the sync will need.
     """
     dimensions = embedder.dimensions or probe_dimensions(embedder)
     info = store.describe()
@@ -53,7 +60,10 @@ def prepare(store: Store, config: Config, embedder: Embedder, catalog: Catalog) 
             )
     check_fits(info, config, dimensions, store.place)
     store.create_indexes(INDEXES)
-    found = frozenset(stream.descriptor for stream in catalog.streams if store.count(of_airbyte(stream)))
+    for stream in catalog.streams:
+        for where in outdated(stream, run_id) if replaces(stream) else ():
+            holds(store, where)  # a limit that refuses the filter is better met now than after all the work
+    found = frozenset(stream.descriptor for stream in catalog.streams if holds(store, of_airbyte(stream)))
     if found:
         store.create_indexes(AIRBYTE_INDEXES)
     return found

@@ -20,7 +20,7 @@ _TIME = re.compile(
     r"\s?(Z|z|UTC|[+-]\d\d(?::?\d\d)?)?",
     re.ASCII,
 )
-#: Longer texts are no number worth comparing, and cost time to read.
+#: Longer texts are no number or time; they are not compared, and not stored with every chunk.
 _LONGEST = 128
 
 
@@ -29,12 +29,13 @@ def cursor_text(value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return value
+        return value if len(value) <= _LONGEST else ""
     if isinstance(value, bool | dict | list):
         return ""  # cannot be compared, yet is not missing
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    return repr(value)
+    text = str(value) if isinstance(value, Decimal) else repr(value)
+    return text if len(text) <= _LONGEST else ""
 
 
 def is_newer(one: str | None, other: str | None) -> bool:

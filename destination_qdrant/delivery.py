@@ -16,6 +16,7 @@ from .batching import Batch, Entry
 from .chunking import Chunk
 from .documents import Delete, Document, Upsert
 from .embedding.base import Embedder
+from .generations import is_certain
 from .identity import PointIds
 from .lookup import StoredChunk, StoredRecords, is_outdated, look_up, look_up_airbyte
 from .points import EmbeddedChunk, PointFormat, ids_of, point_bytes, to_points
@@ -107,7 +108,12 @@ def _look_up(entries: Iterable[Entry], site: Site) -> _Stored:
 
 
 def _airbyte_id(entry: Entry) -> str | None:
-    """The id under which Airbyte's connector wrote the entry's record, where it can be no other's."""
+    """The id under which Airbyte's connector wrote the entry's record, where that may be removed.
+
+    It may when the id can be no other record's, and the stream's old data is certainly to be replaced.
+    """
+    if not is_certain(entry.stream):
+        return None
     operation = entry.operation
     if isinstance(operation, Delete):
         return operation.airbyte_id

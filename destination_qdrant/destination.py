@@ -6,6 +6,7 @@ message classes drop members of STATEs. Such members are lost here too, since th
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
@@ -32,7 +33,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from .check import check
 from .config import secrets_of_raw
-from .errors import ConnectorError
+from .errors import ConnectorError, TransientError
+from .lines import StdinLines
 from .protocol import MessageWriter
 from .redaction import Redactor
 from .spec import connector_spec
@@ -42,11 +44,11 @@ from .write import write
 class DestinationQdrant(Destination):
     """Airbyte destination for Qdrant."""
 
-    def spec(self, _logger: logging.Logger) -> ConnectorSpecification:
+    def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002 -- the CDK's signature
         """The specification of the configuration."""
         return ConnectorSpecificationSerializer.load(connector_spec())
 
-    def check(self, _logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
+    def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:  # noqa: ARG002 -- same
         """Try a configuration without changing anything."""
         redactor = Redactor(secrets_of_raw(config))
         try:
@@ -66,8 +68,8 @@ class DestinationQdrant(Destination):
         Raises:
             AirbyteTracedException: the sync failed.
         """
-        catalog = orjson.loads(orjson.dumps(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog)))
-        outbox = _Outbox()
+        catalog = ConfiguredAirbyteCatalogSerializer.dump(configured_catalog)
+        source, outbox = _MessageLines(input_messages), _Outbox()
         redactor = Redactor(secrets_of_raw(config))
         failures: list[BaseException] = []
 
@@ -76,7 +78,7 @@ class DestinationQdrant(Destination):
                 write(
                     dict(config),
                     catalog,
-                    _MessageLines(input_messages),
+                    source,
                     MessageWriter(cast("BinaryIO", outbox), redactor),
                     run_id=os.urandom(16).hex(),
                     deployment_mode=_deployment_mode(),
@@ -88,8 +90,11 @@ class DestinationQdrant(Destination):
 
         thread = threading.Thread(target=run, name="write", daemon=True)
         thread.start()
-        yield from outbox.messages()
-        thread.join()
+        try:
+            yield from outbox.messages()
+        finally:
+            source.stop()  # a caller that leaves early has not seen the end, so nothing may be finalized
+            thread.join()
         for failure in failures:
             raise _traced(failure, redactor) from None
 
@@ -109,19 +114,68 @@ def _traced(failure: BaseException, redactor: Redactor) -> BaseException:
 
 
 class _MessageLines:
-    """The CDK's messages as the lines they came from."""
+    """The CDK's messages as lines of a pipe, so that the reader can wait for them and be woken as at standard input."""
 
     def __init__(self, messages: Iterable[AirbyteMessage]) -> None:
-        self.on_wait: Callable[[], float | None] = lambda: None
         self._messages = messages
+        self._stopped = False
+        self._failure: BaseException | None = None
+        self._reader, self._writer = os.pipe()
+        self._lines = StdinLines(self._reader)
 
-    def __iter__(self) -> Iterator[bytes]:
-        for message in self._messages:
-            self.on_wait()
-            yield orjson.dumps(AirbyteMessageSerializer.dump(message))
+    @property
+    def on_wait(self) -> Callable[[], float | None]:
+        """See `lines.StdinLines`."""
+        return self._lines.on_wait
+
+    @on_wait.setter
+    def on_wait(self, called: Callable[[], float | None]) -> None:
+        self._lines.on_wait = called
 
     def wake(self) -> None:
-        """An iterator cannot be woken; `on_wait` is asked before the next message."""
+        """See `lines.StdinLines`."""
+        self._lines.wake()
+
+    def stop(self) -> None:
+        """Let the reader fail instead of finding an end of the input."""
+        self._stopped = True
+
+    def __iter__(self) -> Iterator[bytes]:
+        threading.Thread(target=self._feed, name="feed", daemon=True).start()
+        try:
+            for line in self._lines:
+                self._raise_if_stopped()
+                yield line
+            self._raise_if_stopped()
+        finally:
+            os.close(self._reader)  # a feeder that still writes gets a broken pipe
+
+    def _raise_if_stopped(self) -> None:
+        if self._failure:
+            raise self._failure
+        if self._stopped:
+            raise TransientError("The caller stopped reading before the sync was complete; nothing was finalized.")
+
+    def _feed(self) -> None:
+        try:
+            with os.fdopen(self._writer, "wb") as pipe:
+                for message in self._messages:
+                    if self._stopped:
+                        return
+                    pipe.write(_line(message))
+                    pipe.flush()
+        except BrokenPipeError:
+            return
+        except BaseException as error:  # noqa: BLE001 -- what the source raises is no end of the input
+            self._failure = error
+
+
+def _line(message: AirbyteMessage) -> bytes:
+    fields = AirbyteMessageSerializer.dump(message)
+    try:
+        return orjson.dumps(fields) + b"\n"
+    except TypeError:  # integers beyond 64 bits, lone surrogates, decimals
+        return json.dumps(fields, default=str).encode() + b"\n"
 
 
 class _Outbox:

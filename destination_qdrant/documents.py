@@ -15,40 +15,21 @@ from .catalog import DestinationStream
 from .config import Config, FieldNameMapping, FromField
 from .cursors import cursor_text
 from .errors import ConfigError
-from .fields import DEEPEST, Change, FieldPath, clean_text, nulled, select, storable, whole
+from .fields import DEEPEST, Change, FieldPath, clean_text, note, nulled, select, storable, whole
 from .given import BadVector, read_vector
 from .identity import RecordKey, airbyte_record_id, is_plain_identifier, is_plain_record_id, record_key, value_at
-from .protocol import Record
+from .payload import RESERVED
+from .protocol import Record, exact_data
 from .vectors import UNNAMED, Vectors
 
 #: A column that CDC sources fill when the row was deleted.
 CDC_DELETED_AT = "_ab_cdc_deleted_at"
 
-#: Payload fields with this beginning belong to the connector, except the columns CDC sources add.
-RESERVED = frozenset(
-    {
-        "_ab_stream",
-        "_ab_namespace",
-        "_ab_record_id",
-        "_ab_record_key",
-        "_ab_generation_id",
-        "_ab_sync_id",
-        "_ab_run_id",
-        "_ab_extracted_at",
-        "_ab_cursor",
-        "_ab_chunk_index",
-        "_ab_chunk_count",
-        "_ab_content_hash",
-        "_ab_meta",
-    }
-)
-
-
 #: A payload's own bookkeeping, generously counted.
 BOOKKEEPING_BYTES = 1024
 
-#: How many fields that were left out are named; "*" stands for all others, else the names could fill the payload.
-_FIELDS_NAMED = 20
+#: A longer id in the manner of Airbyte's connector is left out: it would stand in every chunk of its record.
+_LONGEST_AIRBYTE_ID = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +99,9 @@ class DocumentReader:
         self._kept = frozenset(map(self._stored_name, columns))
         self._text_names = tuple(self._stored_name(path.text) for path in self._text_paths)
         self._plain = is_plain_identifier(stream.descriptor)
+        chunk_text = None if config.omit_raw_text else config.indexing.text_field
+        # Where the chunk's text goes, another column of that name cannot be; a text field is in the chunk itself.
+        self._taken = RESERVED | ({chunk_text} if chunk_text and self._text_names else set()) - set(self._text_names)
 
     def read(self, record: Record, line_number: int) -> Operation:
         """The operation a record asks for.
@@ -126,8 +110,9 @@ class DocumentReader:
             ConfigError: the record's vector is missing or does not fit.
         """
         stream, data = self._stream, record.data
-        key = record_key(data, stream.primary_key) if stream.primary_key else None
-        cursor = self._cursor(data)
+        exact = self._exact(record)
+        key = record_key(exact, stream.primary_key) if stream.primary_key else None
+        cursor = self._cursor(exact)
         airbyte_id = self._airbyte_id(data)
         takes_over = airbyte_id is not None and self._plain and is_plain_record_id(data, stream)
         deleted = data.get(CDC_DELETED_AT) is not None
@@ -143,7 +128,10 @@ class DocumentReader:
                 return Delete(stream, key, cursor, airbyte_id if takes_over else None, "no_text")
             return Skip(stream, "no_text")
         changes: list[Change] = []
-        metadata, size = self._metadata(data, changes)
+        for change in record.changes:
+            note(change, changes)
+        own = json_bytes([key.text if key else None, cursor, airbyte_id])
+        metadata, size = self._metadata(data, changes, own)
         return Upsert(
             Document(
                 stream=stream,
@@ -153,15 +141,24 @@ class DocumentReader:
                 given=self._given(record.data, line_number),
                 metadata=metadata,
                 metadata_bytes=size,
-                changes=(*storable(list(record.changes), "_ab_meta", changes), *changes),
+                changes=tuple(changes),
                 extracted_at=_timestamp(record.emitted_at),
                 airbyte_id=airbyte_id,
                 takes_over=takes_over,
             )
         )
 
+    def _exact(self, record: Record) -> Mapping[str, Any]:
+        """The data from which key and cursor are read: exact where they hold numbers that a float may not keep."""
+        paths = (*self._stream.primary_key, self._stream.cursor)
+        values = (value_at(record.data, path, None) for path in paths if path)
+        return exact_data(record) if any(isinstance(value, float) for value in values) else record.data
+
     def _airbyte_id(self, data: Mapping[str, Any]) -> str | None:
-        return whole(airbyte_record_id(data, self._stream)) if self._stream.is_dedup else None
+        if not self._stream.is_dedup:
+            return None
+        airbyte_id = whole(airbyte_record_id(data, self._stream))
+        return airbyte_id if len(airbyte_id) <= _LONGEST_AIRBYTE_ID else None
 
     def _cursor(self, data: Mapping[str, Any]) -> str | None:
         text = cursor_text(value_at(data, self._stream.cursor, None)) if self._stream.cursor else None
@@ -187,15 +184,16 @@ class DocumentReader:
         """One line `field: value` for each text field that says something, as Airbyte's connector writes it."""
         return _lines(_renamed(select(data, self._text_paths), self._mappings)).strip()
 
-    def _metadata(self, data: Mapping[str, Any], changes: list[Change]) -> tuple[Mapping[str, Any], int]:
+    def _metadata(self, data: Mapping[str, Any], changes: list[Change], own: int) -> tuple[Mapping[str, Any], int]:
+        """What is stored beside the text, and its size with the notes and `own`, which nothing can take out."""
         selected = _renamed(select(data, self._metadata_paths), self._mappings)
         metadata = {}
         for name, value in selected.items():
-            if name in RESERVED:
-                changes.append(nulled(name, "DESTINATION_SERIALIZATION_ERROR"))
+            if name in self._taken:
+                note(nulled(name, "DESTINATION_SERIALIZATION_ERROR"), changes)
                 continue
             metadata[storable(name, name, changes)] = storable(value, name, changes)
-        return metadata, self._shrink(metadata, json_bytes(metadata), changes)
+        return metadata, self._shrink(metadata, own + json_bytes(metadata), changes)
 
     def _shrink(self, metadata: dict[str, Any], size: int, changes: list[Change]) -> int:
         """Take fields out until the rest fits: the text fields first (their text is in the chunks), then the largest.
@@ -203,15 +201,12 @@ class DocumentReader:
         Returns what is left, with the notes about what is not.
         """
         room = self._max_payload - BOOKKEEPING_BYTES
-        for left_out, name in enumerate(self._by_urgency(metadata) if size > room else ()):
-            if size <= room:
+        for name in self._by_urgency(metadata) if size + json_bytes(changes) > room else ():
+            if size + json_bytes(changes) <= room:
                 break
             size -= json_bytes({name: metadata.pop(name)}) - 1
-            if left_out <= _FIELDS_NAMED:
-                named = name if left_out < _FIELDS_NAMED else "*"
-                changes.append(nulled(named, "DESTINATION_RECORD_SIZE_LIMITATION"))
-                size += json_bytes(changes[-1]) + 1
-        return size
+            note(nulled(name, "DESTINATION_RECORD_SIZE_LIMITATION"), changes)
+        return size + json_bytes(changes)
 
     def _by_urgency(self, metadata: Mapping[str, Any]) -> list[str]:
         """The fields that may be left out, the first one first."""

@@ -1,4 +1,4 @@
-"""Every exception of the connector, grouped by what the platform should do next.
+"""The exceptions that end a command, grouped by what the platform should do next.
 
     ConnectorError             never raised itself
     ├── ConfigError            the user must change something: retries are stopped
@@ -15,7 +15,7 @@ Source of the three kinds: `failure_type` of AirbyteErrorTraceMessage in the Air
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 FailureType = Literal["config_error", "transient_error", "system_error"]
 
@@ -30,6 +30,12 @@ class ConnectorError(Exception):
         super().__init__(message)
         self.message = message
         self.detail = detail
+
+    def at(self, whereabouts: str) -> Self:
+        """The same error, saying in addition which part of the input it is about."""
+        moved = type(self)(f"{self.message} ({whereabouts})", detail=self.detail)
+        moved.__cause__ = self
+        return moved
 
 
 class ConfigError(ConnectorError):

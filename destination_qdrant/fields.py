@@ -25,6 +25,9 @@ _SMALLEST_INTEGER, _LARGEST_INTEGER = -(2**63), 2**63 - 1
 
 Change = dict[str, str]
 
+_FIELDS_NAMED = 20
+_LONGEST_NAME = 256
+
 
 def nulled(field: str, reason: str) -> Change:
     """An entry for `_ab_meta.changes`, in Airbyte's vocabulary."""
@@ -69,7 +72,9 @@ def _follow(value: Any, steps: tuple[str, ...]) -> Iterator[Any]:
 
 
 def _match(data: Any, steps: tuple[str, ...]) -> list[Any]:
-    """Every value below `data` that the steps lead to, once, in dpath's order: members first, then what is in them.
+    """Every value below `data` that the steps lead to, in dpath's order: members first, then what is in them.
+
+    What is inside a value that was found is not found again, or `**` would multiply a record by its depth.
 
     All readings of the path are followed at once (as positions in it), so that `**` costs no more than a walk;
     and without recursion, because a record may be nested more deeply than Python calls.
@@ -81,7 +86,8 @@ def _match(data: Any, steps: tuple[str, ...]) -> list[Any]:
         size = len(value) if isinstance(value, list) else 0
         reached = [(member, _advanced(steps, at, name, size)) for name, member in _members(value)]
         found += [member for member, positions in reached if len(steps) in positions]
-        pending += [(member, positions) for member, positions in reversed(reached) if positions]
+        deeper = ((member, positions) for member, positions in reversed(reached) if len(steps) not in positions)
+        pending += [(member, positions) for member, positions in deeper if positions]
     return found
 
 
@@ -193,18 +199,24 @@ def _storable_number(number: float, field: str, changes: list[Change]) -> float 
         return number if _SMALLEST_INTEGER <= number <= _LARGEST_INTEGER else str(number)
     if math.isfinite(number):
         return number
-    _note(nulled(whole(field), "DESTINATION_SERIALIZATION_ERROR"), changes)
+    note(nulled(field, "DESTINATION_SERIALIZATION_ERROR"), changes)
     return None
 
 
 def _storable_text(text: str, field: str, changes: list[Change]) -> str:
     stored = whole(text)
     if stored != text:
-        _note({"field": whole(field), "change": "TRUNCATED", "reason": "DESTINATION_SERIALIZATION_ERROR"}, changes)
+        note({"field": field, "change": "TRUNCATED", "reason": "DESTINATION_SERIALIZATION_ERROR"}, changes)
     return stored
 
 
-def _note(change: Change, changes: list[Change]) -> None:
-    """Add a change, once: a list of a million NaN is one."""
-    if change not in changes:
-        changes.append(change)
+def note(change: Mapping[str, Any], changes: list[Change]) -> None:
+    """Add a change, once: a list of a million NaN is one.
+
+    After the first fields "*" stands for all others, and names are cut: else the notes could fill the payload.
+    """
+    short = {name: whole(str(change[name]))[:_LONGEST_NAME] for name in ("field", "change", "reason") if name in change}
+    if len(changes) >= _FIELDS_NAMED:
+        short["field"] = "*"
+    if short not in changes and len(changes) < 2 * _FIELDS_NAMED:
+        changes.append(short)

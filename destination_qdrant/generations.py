@@ -1,6 +1,6 @@
 """What happens to a stream's old data at the end of the input (pure).
 
-Rules (R1 to R10 of the Airbyte protocol notes; `docs/delivery.md` tells them to users):
+Rules (Airbyte's refreshes, by generations; `docs/delivery.md` tells them to users):
 
 1.  Nothing is removed before the end, and only at the end of a stream that is complete.
 2.  `overwrite` never resumes: at the end everything of the stream goes that this run did not write.
@@ -23,7 +23,8 @@ from dataclasses import dataclass
 
 from .catalog import Catalog, DestinationStream
 from .identity import is_plain_identifier
-from .points import GENERATION_ID, RUN_ID, of_airbyte, of_stream
+from .payload import GENERATION_ID, RUN_ID
+from .points import of_airbyte, of_stream
 from .protocol import Descriptor, State, StreamStatus
 from .qdrant.base import Below, Equals, Missing, Where
 
@@ -50,34 +51,34 @@ class StreamEnds:
         self._statuses: dict[Descriptor, str] = {}
         self._spoken_of: set[Descriptor] = set()
         self._any_status = False
+        self._any_record = False
+        self._any_reset = False
 
     def record(self, stream: DestinationStream) -> None:
         """The stream got a record."""
+        self._any_record = True
         self._spoken_of.add(stream.descriptor)
 
     def state(self, state: State) -> None:
-        """A STATE came: it speaks of the streams it names; a reset without names speaks of all."""
-        named = [stream for stream in map(self._catalog.mentioned, state.streams) if stream]
-        if not named and state.is_reset and state.kind != "STREAM":
-            # A clear of a GLOBAL source: its descriptors carry the source's names, not the destination's.
-            named = list(self._catalog.streams)
+        """A STATE came: it speaks of the streams it names."""
+        named = (stream for stream in map(self._catalog.mentioned, state.streams) if stream)
         self._spoken_of.update(stream.descriptor for stream in named)
+        self._any_reset = self._any_reset or (state.is_reset and state.kind != "STREAM")
 
     def status(self, status: StreamStatus) -> bool:
-        """A status came; False when the catalog does not have its stream."""
+        """A status came; False when the catalog does not have its stream. Only its end counts, the last one said."""
         self._any_status = True
         stream = self._catalog.find(status.descriptor)
-        if stream is None:
-            return False
-        self._statuses[stream.descriptor] = status.status
-        return True
+        if stream is not None and status.status in ("COMPLETE", "INCOMPLETE"):
+            self._statuses[stream.descriptor] = status.status
+        return stream is not None
 
     def verdicts(self, run_id: str) -> list[Verdict]:
         """What the clean end of the input means, stream by stream."""
         return [self._verdict(stream, run_id) for stream in self._catalog.streams]
 
     def _verdict(self, stream: DestinationStream, run_id: str) -> Verdict:
-        if not _replaces(stream):
+        if not replaces(stream):
             return Verdict(stream)
         if self._statuses.get(stream.descriptor) == "COMPLETE":
             return Verdict(stream, remove=tuple(outdated(stream, run_id)))
@@ -85,12 +86,21 @@ class StreamEnds:
             return Verdict(stream, pending=stream.minimum_generation_id > 1)
         if self._any_status:
             return Verdict(stream, pending=True)
-        if stream.descriptor not in self._spoken_of:
+        if stream.descriptor not in self._spoken_of and not self._is_clear():
             return Verdict(stream, silent=True)
         return Verdict(stream, remove=tuple(outdated(stream, run_id)))
 
+    def _is_clear(self) -> bool:
+        """Whether this is a clear of a source with GLOBAL states.
 
-def _replaces(stream: DestinationStream) -> bool:
+        Its descriptors carry the source's names, so they need not match; it has no records and only `overwrite`.
+        """
+        only_overwrite = all(stream.sync_mode == "overwrite" for stream in self._catalog.streams)
+        return self._any_reset and not self._any_record and only_overwrite
+
+
+def replaces(stream: DestinationStream) -> bool:
+    """Whether the end of the stream removes older data."""
     return stream.sync_mode == "overwrite" or stream.minimum_generation_id > 0
 
 

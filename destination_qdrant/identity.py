@@ -4,6 +4,7 @@ Rules:
 
 1.  A key is the list of (path, value) pairs sorted by path, written as canonical JSON: values keep their type
     (true is not 1, "1" is not 1), 1 equals 1.0, null is not a missing field. No separator can collide.
+    A number that no 64-bit float holds keeps all of its digits. A text above 1,024 characters is its own digest.
 2.  A key whose parts are all null or missing identifies nothing. Such a record is identified by its whole
     content, so that it is never merged with another one and a repeated delivery changes nothing.
 3.  Point ids are UUIDv5, always over a JSON list whose first member names the kind of identity, so that no two
@@ -16,8 +17,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from .catalog import DestinationStream, Path
@@ -28,6 +31,12 @@ from .protocol import Descriptor
 _NAMESPACE = bytes.fromhex("8f0c0b3e5a6d5f0e9c3b7d1a4e2f6a90")
 
 _ABSENT = object()
+
+#: A longer key is stored as its digest: it would stand in every chunk of its record.
+_LONGEST_KEY = 1024
+
+#: Digits of the widest integer that a fraction with an exponent is turned into.
+_WIDEST_INTEGER = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +52,38 @@ class RecordKey:
 
 def record_key(data: Mapping[str, Any], paths: tuple[Path, ...]) -> RecordKey:
     """The key of a record by these (sorted) paths."""
-    pairs: list[list[Any]] = []
-    is_empty = True
-    for path in paths:
-        value = value_at(data, path)
-        if value is _ABSENT:
-            pairs.append([path])
-            continue
-        is_empty = is_empty and value is None
-        pairs.append([path, value])
-    if is_empty:
-        digest = hashlib.blake2b(canonical(data).encode(), digest_size=16).hexdigest()
-        return RecordKey(canonical({"content": digest}), is_content=True)
-    return RecordKey(canonical(pairs))
+    values = [(path, value_at(data, path)) for path in paths]
+    if all(value is None or value is _ABSENT for _, value in values):
+        return RecordKey(canonical({"content": _digest(canonical(data))}), is_content=True)
+    text = canonical([_pair(path, value) for path, value in values])
+    return RecordKey(text if len(text) <= _LONGEST_KEY else canonical({"digest": _digest(text)}))
+
+
+def _pair(path: Path, value: Any) -> list[Any]:
+    if value is _ABSENT:
+        return [path]
+    if isinstance(value, Decimal) and _plain(value) is value:
+        sign, digits, exponent = value.as_tuple()
+        shown = "".join(map(str, digits)).lstrip("0")
+        short = shown.rstrip("0")  # 1.20 and 1.2 are one number
+        return [path, f"{'-' * sign}{short}e{int(exponent) + len(shown) - len(short)}", "decimal"]
+    return [path, value]
+
+
+def _plain(number: Decimal) -> Decimal | float:
+    """The integer or float that is exactly this number; the number itself when there is none."""
+    if number.is_zero():
+        return 0
+    if number.adjusted() > _WIDEST_INTEGER:
+        return number
+    if number == number.to_integral_value():
+        return int(number)
+    near = float(number)
+    return near if math.isfinite(near) and Decimal(repr(near)) == number else number
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def value_at(data: Mapping[str, Any], path: Path, default: Any = _ABSENT) -> Any:
@@ -80,7 +108,9 @@ def _normal(value: Any) -> Any:
     while pending:
         container = pending.pop()
         for place, member in container.items() if isinstance(container, dict) else enumerate(container):
-            if isinstance(member, float) and member.is_integer():
+            if isinstance(member, Decimal):
+                container[place] = _plain(member) if _plain(member) is not member else float(member)
+            elif isinstance(member, float) and member.is_integer():
                 container[place] = int(member)
             elif isinstance(member, dict | list | tuple):
                 container[place] = dict(member) if isinstance(member, dict) else list(member)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 #: The platform passes records of about 20 MB; a line beyond this is no record but a way to fill the memory.
-LONGEST_LINE = 256 * 1024 * 1024
+LONGEST_LINE = 64 * 1024 * 1024
 
 _BUFFER = 1024 * 1024
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from .catalog import DestinationStream
 from .cursors import is_newer
-from .points import CONTENT_HASH, CURSOR, GENERATION_ID, RECORD_ID, RECORD_KEY, of_airbyte, of_stream
+from .generations import is_certain
+from .payload import CONTENT_HASH, CURSOR, GENERATION_ID, RECORD_ID, RECORD_KEY, RUN_ID
+from .points import of_airbyte, of_stream
 from .qdrant.base import AnyOf, PointId, Store, Where
 
 #: Keys per read; a server measured 100 keys at 4 ms and 1,000 at 31 ms.
@@ -53,6 +55,11 @@ def look_up_airbyte(store: Store, stream: DestinationStream, record_ids: Iterabl
     return found
 
 
+def holds(store: Store, where: Where) -> bool:
+    """Whether any point matches. Not a count: some servers refuse exact ones, and an estimate can be 0 by mistake."""
+    return any(True for _ in store.scroll(where, (RUN_ID,)))
+
+
 def is_outdated(stream: DestinationStream, cursor: str | None, stored: Sequence[StoredChunk]) -> bool:
     """Whether a newer version of the record is stored already.
 
@@ -64,7 +71,9 @@ def is_outdated(stream: DestinationStream, cursor: str | None, stored: Sequence[
 
 
 def _counts(stream: DestinationStream, generation_id: int | None) -> bool:
-    return (generation_id or 0) >= stream.minimum_generation_id
+    if generation_id is None:  # written by a sender without refreshes; it goes only where the replacement is certain
+        return not is_certain(stream)
+    return generation_id >= stream.minimum_generation_id
 
 
 def _parts(values: Iterable[str]) -> Iterable[tuple[str, ...]]:

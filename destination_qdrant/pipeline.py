@@ -1,4 +1,4 @@
-"""The sync: messages in, stages in order, STATEs out. The only module that knows threads.
+"""The sync: messages in, stages in order, STATEs out. The only module that starts workers.
 
 One reader on the main thread turns lines into operations and gathers them into batches.
 A small pool of workers delivers batches, several at once; one ordered ledger decides which STATE may leave.
@@ -19,15 +19,15 @@ from typing import Protocol
 
 from .batching import Batch, BatchBounds, BatchBuffer, Entry, KeyInStream
 from .catalog import Catalog, DestinationStream
-from .checkpoints import CheckpointLedger, Outcome
+from .checkpoints import Checkpoint, CheckpointLedger, Outcome
 from .chunking import Chunk
 from .delivery import CommitReceipt, Site, deliver
 from .documents import Document, DocumentReader, Skip, Upsert
-from .errors import ConnectorError, TransientError
+from .errors import ConfigError, ConnectorError, SystemFault, TransientError
 from .generations import StreamEnds, Verdict
-from .identity import is_plain_identifier
-from .lines import LineTooLong
-from .points import of_airbyte, of_stream
+from .lines import LONGEST_LINE, LineTooLong
+from .lookup import holds
+from .points import of_airbyte
 from .protocol import (
     Descriptor,
     Ignored,
@@ -37,10 +37,15 @@ from .protocol import (
     StreamStatus,
     UnreadableLine,
     read_message,
+    too_long,
     unreadable,
     with_counts,
 )
 from .qdrant.base import Where
+from .report import StreamReport, summary, warnings
+
+#: How long a failed sync waits for batches on their way, so that what is paid for is stored and acknowledged.
+_GRACE_SECONDS = 30.0
 
 
 class Source(Protocol):
@@ -100,7 +105,14 @@ def _numbered(source: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
         for number, line in enumerate(source, 1):
             yield number, line
     except LineTooLong:
-        raise unreadable(number + 1) from None
+        raise too_long(number + 1, LONGEST_LINE) from None
+
+
+def _counted(checkpoint: Checkpoint) -> bytes:
+    state = checkpoint.state
+    if state.kind == "LEGACY":
+        return state.raw
+    return with_counts(state.raw, checkpoint.record_count, checkpoint.rejected_count)
 
 
 class _Run:
@@ -115,6 +127,7 @@ class _Run:
         self._streams: dict[Descriptor, DestinationStream] = {}
         self._workers = ThreadPoolExecutor(plan.bounds.workers, thread_name_prefix="deliver")
         self._strange_lines = 0
+        self._unknown_streams: set[Descriptor] = set()
         self._releasing = threading.Lock()
         self._changed = threading.Condition()
         self._ledger = CheckpointLedger()
@@ -123,6 +136,8 @@ class _Run:
         self._keys_in_flight: set[KeyInStream] = set()
         self._points: Counter[Descriptor] = Counter()
         self._skipped: Counter[tuple[Descriptor, str]] = Counter()
+        self._unflushed = False
+        self._muted = False
         self._failure: BaseException | None = None
 
     # -- the reader's side ---------------------------------------------------------------------------------
@@ -171,7 +186,7 @@ class _Run:
             chunks = self._plan.split(operation.document)
         elif operation.because == "no_text":
             self._skipped[stream.descriptor, "no_text"] += 1
-        size = record.size_bytes + sum(len(chunk.text) for chunk in chunks)
+        size = len(record.line) + sum(len(chunk.text) for chunk in chunks)
         full = self._buffer.add(Entry(number, operation, chunks, size), monotonic())
         if full:
             self._submit(full)
@@ -190,8 +205,11 @@ class _Run:
         self._release()
 
     def _take_status(self, status: StreamStatus) -> None:
-        if not self._ends.status(status):
-            self._out.log("WARN", f"A status {status.status!r} for a stream that is not in the catalog was ignored.")
+        if not self._ends.status(status) and status.descriptor not in self._unknown_streams:
+            self._unknown_streams.add(status.descriptor)
+            self._out.log(
+                "WARN", f"Stream '{status.descriptor}' has a status but is not in the catalog; it is ignored."
+            )
 
     def _stream_of(self, descriptor: Descriptor) -> DestinationStream:
         stream = self._streams.get(descriptor)
@@ -235,42 +253,50 @@ class _Run:
     # -- the workers' side ---------------------------------------------------------------------------------
 
     def _deliver(self, batch: Batch) -> None:
-        if self._failure is not None:
-            return
         try:
-            receipt = deliver(batch, self._plan.site)
-            self._commit(batch, receipt)
-            self._release()
+            if self._failure is None:
+                self._commit(deliver(batch, self._plan.site))
+                self._release()
+        except (ConfigError, SystemFault) as error:
+            self._fail(error.at(batch.whereabouts()))
         except BaseException as error:  # noqa: BLE001 -- whatever it is, the main thread raises it
             self._fail(error)
+        finally:
+            self._leave(batch)
 
-    def _commit(self, batch: Batch, receipt: CommitReceipt) -> None:
+    def _commit(self, receipt: CommitReceipt) -> None:
         with self._changed:
             self._ledger.settle(receipt.written, Outcome.WRITTEN)
             self._ledger.settle(receipt.skipped, Outcome.SKIPPED)
             self._ledger.settle(receipt.deleted, Outcome.DELETED)
             self._points.update(receipt.points)
+            self._unflushed = True
+
+    def _leave(self, batch: Batch) -> None:
+        with self._changed:
             self._batches_in_flight -= 1
             self._bytes_in_flight -= batch.size_bytes
             self._keys_in_flight -= batch.keys
             self._changed.notify_all()
 
     def _release(self) -> None:
-        """Emit the STATEs whose records are all in Qdrant, durably and in order."""
+        """Emit the STATEs whose records are all in Qdrant, durably and in order.
+
+        Also after another batch has failed: what is stored may be acknowledged, and the ledger holds back the rest.
+        """
         with self._releasing:
             with self._changed:
-                if self._failure is not None:
-                    return
-                checkpoints = self._ledger.release()
-            if not checkpoints:
-                return
-            self._plan.site.store.flush()
-            for checkpoint in checkpoints:
-                raw = checkpoint.state.raw
-                counted = checkpoint.state.kind != "LEGACY"
-                self._out.state(
-                    with_counts(raw, checkpoint.record_count, checkpoint.rejected_count) if counted else raw
-                )
+                checkpoints = [] if self._muted else self._ledger.release()
+                must_flush = bool(checkpoints) and self._unflushed
+                self._unflushed = self._unflushed and not must_flush
+            try:
+                if must_flush:
+                    self._plan.site.store.flush()
+                for checkpoint in checkpoints:
+                    self._out.state(_counted(checkpoint))
+            except BaseException:
+                self._muted = True  # a STATE that could not leave must not be overtaken by a later one
+                raise
 
     def _fail(self, error: BaseException) -> None:
         with self._changed:
@@ -283,8 +309,10 @@ class _Run:
             raise self._failure
 
     def stop(self) -> None:
-        """Let the workers go; after a failure without waiting for what they still do."""
-        self._workers.shutdown(wait=self._failure is None, cancel_futures=True)
+        """Let the workers go after what they are at; not for long, as it may be a request without an answer."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._batches_in_flight, timeout=_GRACE_SECONDS)
+        self._workers.shutdown(wait=False, cancel_futures=True)
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -315,55 +343,26 @@ class _Run:
             )
 
     def _remove(self, where: Where) -> int:
+        """Remove what matches; the number is for the log, and an estimate where the server refuses to count."""
         store = self._plan.site.store
         count = store.count(where)
-        if count:
-            store.delete_where(where)
+        store.delete_where(where)
         return count
 
     def _report(self, verdict: Verdict, removed: int) -> None:
-        stream = verdict.stream
-        outcomes = self._ledger.outcomes(stream.descriptor)
-        parts = [f"{outcomes[outcome]:,} {outcome.value}" for outcome in Outcome if outcomes[outcome]]
-        summary = f"{outcomes.total():,} records" + (f" ({', '.join(parts)})" if parts else "")
-        summary += f", {self._points[stream.descriptor]:,} points written, {removed:,} older points removed."
-        self._out.log("INFO", f"Stream '{stream.descriptor}': {summary}")
-        for warning in self._warnings(verdict):
-            self._out.log("WARN", f"Stream '{stream.descriptor}': {warning}")
-
-    def _warnings(self, verdict: Verdict) -> Iterator[str]:
-        stream = verdict.stream
-        skipped = {reason: self._skipped[stream.descriptor, reason] for reason in ("no_text", "no_key", "deleted")}
-        if skipped["no_text"]:
-            fields = ", ".join(stream.text_fields) or "any field"
-            yield f"{skipped['no_text']:,} records had no text in {fields} and were skipped."
-        if skipped["no_key"]:
-            yield (
-                f"{skipped['no_key']:,} records had only empty primary key columns; "
-                "each is stored by its content and replaces no other record."
-            )
-        if skipped["deleted"]:
-            yield f"{skipped['deleted']:,} records of deleted rows carry no vector and were skipped."
-        if verdict.pending:
-            yield "was to be replaced but is not complete; nothing was removed."
-        if verdict.silent:
-            kept = self._plan.site.store.count(Where(of_stream(stream)))
-            yield f"was to be replaced, but the source sent neither a record nor a state for it; its {kept:,} points are kept."
-        if stream.descriptor in self._plan.site.airbyte_streams:
-            yield from self._airbyte_warning(stream)
-
-    def _airbyte_warning(self, stream: DestinationStream) -> Iterator[str]:
-        left = self._plan.site.store.count(of_airbyte(stream))
-        if left:
-            why = (
-                "they were not replaced by this sync"
-                if is_plain_identifier(stream.descriptor)
-                else "their stream name could also mean another stream"
-            )
-            yield (
-                f"{left:,} points of Airbyte's own Qdrant connector are kept, because {why}; "
-                "delete them by hand if they are not wanted."
-            )
+        descriptor = verdict.stream.descriptor
+        report = StreamReport(
+            verdict=verdict,
+            outcomes=self._ledger.outcomes(descriptor),
+            skipped={reason: count for (stream, reason), count in self._skipped.items() if stream == descriptor},
+            points=self._points[descriptor],
+            removed=removed,
+            airbyte_points_left=descriptor in self._plan.site.airbyte_streams
+            and holds(self._plan.site.store, of_airbyte(verdict.stream)),
+        )
+        self._out.log("INFO", f"Stream '{descriptor}': {summary(report)}")
+        for warning in warnings(report):
+            self._out.log("WARN", f"Stream '{descriptor}': {warning}")
 
     def _report_strange_lines(self) -> None:
         if self._strange_lines:

@@ -1,4 +1,4 @@
-"""Chunks become points: the payload fields, each named here and nowhere else (pure).
+"""Chunks become points: ids, vectors and payloads (pure).
 
 A field without a value is left out of the payload.
 """
@@ -15,22 +15,23 @@ from .chunking import Chunk
 from .documents import BOOKKEEPING_BYTES, Document, json_bytes
 from .fields import nulled
 from .identity import PointIds, keyed_ids, run_ids
+from .payload import (
+    CHUNK_COUNT,
+    CHUNK_INDEX,
+    CONTENT_HASH,
+    CURSOR,
+    EXTRACTED_AT,
+    GENERATION_ID,
+    META,
+    NAMESPACE,
+    RECORD_ID,
+    RECORD_KEY,
+    RUN_ID,
+    STREAM,
+    SYNC_ID,
+)
 from .qdrant.base import Equals, IndexType, Missing, Point, Where
 from .vectors import FLOAT32_BYTES, UNNAMED, Dense, Vectors
-
-STREAM = "_ab_stream"  #            as Airbyte's connector writes it: namespace and name joined by "_"
-NAMESPACE = "_ab_namespace"  #      "" for none; with STREAM it tells streams apart; Airbyte's points lack it
-RECORD_ID = "_ab_record_id"  #      as Airbyte's connector writes it (append_dedup)
-RECORD_KEY = "_ab_record_key"  #    canonical key, where the catalog has one
-GENERATION_ID = "_ab_generation_id"
-SYNC_ID = "_ab_sync_id"
-RUN_ID = "_ab_run_id"  #            which run wrote the point
-EXTRACTED_AT = "_ab_extracted_at"  # when the source read the record, RFC 3339
-CURSOR = "_ab_cursor"  #            cursor value as exact text
-CHUNK_INDEX = "_ab_chunk_index"
-CHUNK_COUNT = "_ab_chunk_count"
-CONTENT_HASH = "_ab_content_hash"  # of model and text: equal hashes mean equal vectors
-META = "_ab_meta"  #                {"changes": […]}: what the record lost on the way
 
 #: The indexes without which the filters below would read every point, or be refused (strict mode).
 INDEXES: Mapping[str, IndexType] = {

@@ -12,16 +12,24 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from decimal import Decimal
+from typing import Any, BinaryIO, Literal, cast
 
 import orjson
 
 from .errors import ConnectorError, SystemFault
 from .redaction import Redactor
+
+#: Python's own limit for reading an integer (`sys.int_info.default_max_str_digits`).
+_LONGEST_INTEGER = 4_300
+
+#: What may be a number that a 64-bit float does not keep: many digits, or an exponent that overflows.
+_MANY_DIGITS = re.compile(rb"[\d.]{17}|\d[eE]\+?\d{3}")
 
 StateKind = Literal["STREAM", "GLOBAL", "LEGACY"]
 LogLevel = Literal["INFO", "WARN", "ERROR"]
@@ -32,7 +40,7 @@ _EXACT_BELOW = 2**63
 #: Levels of nesting in a line: 900 in a record's field. Python's own JSON gives up somewhere below 1000 calls.
 _DEEPEST = 903
 
-#: What the platform accepts at most in a message and in a stack trace (protocol notes X3).
+#: What the platform accepts at most in a message and in a stack trace (it cuts what is longer).
 _MESSAGE_LIMIT = 50_000
 _TRACE_LIMIT = 100_000
 
@@ -56,20 +64,20 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A RECORD. `emitted_at` is in milliseconds, also where the sender counted seconds."""
+    """A RECORD. `emitted_at` is in milliseconds, also where the sender counted seconds; `line` is where it came from."""
 
     descriptor: Descriptor
     data: dict[str, Any]
     emitted_at: int | None
     changes: tuple[Mapping[str, Any], ...]
-    size_bytes: int
+    line: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     """A STATE, kept as the bytes that came in. `streams` are the descriptors it speaks of.
 
-    `is_reset`: every stream state in it is null or empty, which is how a clear looks.
+    `is_reset`: a stream state in it is null or empty, or there is nothing in it at all, which is how a clear looks.
     """
 
     raw: bytes
@@ -95,6 +103,10 @@ class Ignored:
 
 Message = Record | State | StreamStatus | Ignored
 
+_TYPES = frozenset(
+    {"RECORD", "STATE", "TRACE", "LOG", "SPEC", "CONNECTION_STATUS", "CATALOG", "CONTROL", "DESTINATION_CATALOG"}
+)
+
 _NO_MESSAGE = Ignored(is_message=False)
 _IGNORED = Ignored(is_message=True)
 
@@ -115,9 +127,16 @@ def read_message(line: bytes) -> Message:
     """
     line = line.strip().removeprefix(codecs.BOM_UTF8)  # a file written on Windows may begin with it
     if not line.startswith(b"{"):
+        if b'"RECORD"' in line or b'"STATE"' in line:
+            raise UnreadableLine  # something stands before a message, or around it
         return _NO_MESSAGE
     message = _parse(line)
-    read = _READERS.get(message.get("type", ""), None) if isinstance(message.get("type"), str) else None
+    kind = message.get("type")
+    if not isinstance(kind, str) or kind not in _TYPES:
+        if isinstance(message.get("record"), dict) or isinstance(message.get("state"), dict):
+            raise UnreadableLine  # it carries what may not be lost, under a name that nobody knows
+        return _IGNORED
+    read = _READERS.get(kind)
     return read(message, line) if read else _IGNORED
 
 
@@ -140,9 +159,24 @@ def _parse_tolerant(line: bytes) -> Any:
     Bytes that are no UTF-8 become lone surrogates too, so that keys which differ in them stay different.
     """
     try:
-        return json.loads(line.decode("utf-8", errors="surrogateescape"), strict=False)
+        return json.loads(line.decode("utf-8", errors="surrogateescape"), strict=False, parse_int=_integer)
     except (ValueError, RecursionError):
         raise UnreadableLine from None
+
+
+def _integer(digits: str) -> int | str:
+    """Python reads integers of some thousand digits at most; longer ones stay the text they are."""
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else digits
+
+
+def exact_data(record: Record) -> Mapping[str, Any]:
+    """The data of a record with its fractions as `Decimal`, where a float would lose digits; else the data as it is."""
+    if not _MANY_DIGITS.search(record.line):
+        return record.data
+    text = record.line.decode("utf-8", errors="surrogateescape")
+    parsed = json.loads(text, strict=False, parse_int=_integer, parse_float=Decimal)
+    data: Mapping[str, Any] = parsed["record"]["data"]
+    return data
 
 
 def _has_wide_number(value: Any) -> bool:
@@ -196,7 +230,7 @@ def _read_record(message: dict[str, Any], line: bytes) -> Message:
         data=data,
         emitted_at=_milliseconds(record.get("emitted_at")),
         changes=tuple(change for change in changes if isinstance(change, dict)) if isinstance(changes, list) else (),
-        size_bytes=len(line),
+        line=line,
     )
 
 
@@ -222,20 +256,25 @@ def _read_state(message: dict[str, Any], line: bytes) -> Message:
         if not isinstance(listed, list):
             raise UnreadableLine
         listed = [stream for stream in listed if isinstance(stream, dict)]
-        is_reset = not any(stream.get("stream_state") for stream in listed) and not state["global"].get("shared_state")
+        is_reset = not all(stream.get("stream_state") for stream in listed) or not (
+            listed or state["global"].get("shared_state")
+        )
         return State(line, kind, _descriptors(listed), is_reset=is_reset)
     return State(line, kind, (), is_reset=not state.get("data"))
 
 
 def _state_kind(state: dict[str, Any]) -> StateKind:
-    if state.get("type") != "LEGACY":
-        if isinstance(state.get("stream"), dict):
-            return "STREAM"
-        if isinstance(state.get("global"), dict):
-            return "GLOBAL"
-    if state.get("type") in ("STREAM", "GLOBAL"):  # no set: the value may be of any type
-        raise UnreadableLine
-    return "LEGACY"
+    """The kind that `type` names; where it names none, the one that the members show."""
+    named = state.get("type")
+    for kind, member in _KINDS.items():
+        if named == kind and not isinstance(state.get(member), dict):
+            raise UnreadableLine
+    if named in ("STREAM", "GLOBAL", "LEGACY"):
+        return cast("StateKind", named)
+    return next((kind for kind, member in _KINDS.items() if isinstance(state.get(member), dict)), "LEGACY")
+
+
+_KINDS: Mapping[StateKind, str] = {"STREAM": "stream", "GLOBAL": "global"}
 
 
 def _descriptors(streams: list[dict[str, Any]]) -> tuple[Descriptor, ...]:
@@ -299,7 +338,7 @@ class MessageWriter:
 
     def log(self, level: LogLevel, message: str) -> None:
         """Emit a log line."""
-        self._emit({"type": "LOG", "log": {"level": level, "message": self._mask(message)}})
+        self._emit({"type": "LOG", "log": {"level": level, "message": self._mask(message)[:_MESSAGE_LIMIT]}})
 
     def error(self, error: ConnectorError, stack_trace: str = "") -> None:
         """Emit the TRACE that tells the platform why the sync fails and whether to try again."""
@@ -326,7 +365,7 @@ class MessageWriter:
 # ----------------------------------------------------------------------------------------------------------
 # The one change a STATE may suffer
 
-_DECODER = json.JSONDecoder(strict=False)
+_DECODER = json.JSONDecoder(strict=False, parse_int=str)  # values are not looked at, and may have any length
 _BLANKS = " \t\r\n"
 
 
@@ -377,5 +416,13 @@ def unreadable(line_number: int) -> SystemFault:
     """The failure for an input line that matters and cannot be read; its content is not shown."""
     return SystemFault(
         f"Line {line_number} of the input is not a readable Airbyte message, so the sync stops before anything is lost; "
+        "look at that line of the source's output."
+    )
+
+
+def too_long(line_number: int, limit: int) -> SystemFault:
+    """The failure for an input line that does not end within `limit` bytes."""
+    return SystemFault(
+        f"Line {line_number} of the input is longer than {limit // 2**20} MiB, which no record is; "
         "look at that line of the source's output."
     )

@@ -1,7 +1,7 @@
 """The command line: `spec`, `check --config`, `write --config --catalog`; JSON lines on stdin and stdout.
 
 Standard output carries messages and nothing else: whatever a library prints goes to standard error.
-Exit codes: 0 done (also after a failed check, which says so in its message), 1 failed, 2 wrong arguments, 143 SIGTERM.
+Exit codes: 0 done (also after a failed check, which says so in its message), 1 failed, 2 wrong arguments, 143 SIGTERM, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -26,27 +26,24 @@ from .redaction import Redactor
 #: Records may be nested as deeply as the fast parser allows (1,024 levels, with several frames a level).
 _RECURSION_LIMIT = 5_000
 
-_TERMINATED = 128 + signal.SIGTERM
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     arguments = _parser().parse_args(argv)
     sys.setrecursionlimit(_RECURSION_LIMIT)
-    out = MessageWriter(_take_stdout())
+    try:
+        out = MessageWriter(_take_stdout())
+    except (OSError, AttributeError):
+        return 1  # there is no standard output, so there is nobody to tell
     _silence_libraries()
     try:
         return _COMMANDS[arguments.command](arguments, out)
     except ConnectorError as error:
         return _fail(out, error)
     except BrokenPipeError:
-        return 1  # nobody listens any more, so there is nobody to tell
+        return 1  # nobody listens any more
     except Exception as error:  # noqa: BLE001 -- the entry point: whatever was not translated is a bug, and is told as one
-        fault = SystemFault(
-            f"The connector failed in a way that it does not know ({type(error).__name__}); please report it.",
-            detail=type(error).__name__,
-        )
-        return _fail(out, fault, error)
+        return _fail(out, _unknown(error), error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,6 +74,8 @@ def _check(arguments: argparse.Namespace, out: MessageWriter) -> int:
         message = check(raw_config, deployment_mode=_deployment_mode())
     except ConnectorError as error:
         out.connection_status(succeeded=False, message=error.message)
+    except Exception as error:  # noqa: BLE001 -- a check answers, whatever happens
+        out.connection_status(succeeded=False, message=_unknown(error).message)
     else:
         out.connection_status(succeeded=True, message=message)
     return 0
@@ -86,10 +85,13 @@ def _write(arguments: argparse.Namespace, out: MessageWriter) -> int:
     from .lines import StdinLines
     from .write import write
 
-    signal.signal(signal.SIGTERM, _on_terminate)
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, _on_stop)
     raw_config = _read_json(arguments.config, "configuration")
     _mask_secrets(out, raw_config)
     raw_catalog = _read_json(arguments.catalog, "catalog")
+    if sys.stdin is None:
+        raise ConfigError("Standard input is closed; pipe the messages of a source into `write`.")
     source = StdinLines(sys.stdin.fileno())
     write(raw_config, raw_catalog, source, out, run_id=os.urandom(16).hex(), deployment_mode=_deployment_mode())
     return 0
@@ -100,7 +102,7 @@ _COMMANDS = {"spec": _spec, "check": _check, "write": _write}
 
 def _read_json(path: str, what: str) -> Any:
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 -- "-" and pipes are files too
+        with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123 -- "-" and pipes are files too
             return json.load(file)
     except OSError as error:
         raise ConfigError(f"The {what} file cannot be read ({error.strerror}); check the path {path}.") from None
@@ -119,9 +121,16 @@ def _deployment_mode() -> str:
 
 
 def _fail(out: MessageWriter, error: ConnectorError, cause: BaseException | None = None) -> int:
-    with suppress(BrokenPipeError):
+    with suppress(OSError):  # a full or closed stdout: nobody can be told
         out.error(error, _frames(cause or error))
     return 1
+
+
+def _unknown(error: Exception) -> SystemFault:
+    return SystemFault(
+        f"The connector failed in a way that it does not know ({type(error).__name__}); please report it.",
+        detail=type(error).__name__,
+    )
 
 
 def _frames(error: BaseException) -> str:
@@ -150,9 +159,9 @@ def _silence_libraries() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
-def _on_terminate(_signal: int, _frame: object) -> NoReturn:
+def _on_stop(signal_number: int, _frame: object) -> NoReturn:
     # At once and without clean-up: what was acknowledged is durable, and nothing may be finalized any more.
-    os._exit(_TERMINATED)
+    os._exit(128 + signal_number)
 
 
 def console() -> NoReturn:

@@ -40,7 +40,7 @@ def write(
         _require_text_fields(catalog)
     embedder = create_embedder(config.embedding)
     with closing(open_store(config.indexing, read_only=False)) as store:
-        airbyte_streams = prepare(store, config, embedder, catalog)
+        airbyte_streams = prepare(store, config, embedder, catalog, run_id=run_id)
         for note in store.notes:
             out.log("WARN", note)
         out.log("INFO", f"Writing to Qdrant at {store.place}, with vectors of {embedder.model or 'the records'}.")

@@ -24,10 +24,11 @@ from destination_qdrant.qdrant import open_store
 from destination_qdrant.qdrant.base import Where
 
 QUESTIONS = (
-    "How can I be sure that a file gets closed even when an error happens?",
+    "How does a function get a variable number of arguments?",
     "How do I stop a loop before it has run to its end?",
 )
 HITS = 3
+STATE_EVERY = 20
 STREAM = "python_help"
 
 
@@ -37,7 +38,7 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     config = {
         "embedding": {"mode": "local"},
-        "processing": {"chunk_size": 200, "text_fields": ["text"], "metadata_fields": ["topic"]},
+        "processing": {"chunk_size": 250, "text_fields": ["text"], "metadata_fields": ["topic"]},
         "indexing": {"url": folder.joinpath("qdrant").as_uri(), "collection": "python_help"},
     }
     catalog = {
@@ -53,7 +54,9 @@ def main() -> int:
             }
         ]
     }
-    print(f"1. Write {len(topics)} help topics of Python {sys.version.split()[0]} as Airbyte records (about a minute).")
+    print(
+        f"1. Write {len(topics)} help topics of Python {sys.version.split()[0]} as Airbyte records (one to three minutes)."
+    )
     started = time.monotonic()
     code = write(folder, config, catalog)
     if code:
@@ -67,12 +70,13 @@ def main() -> int:
 def messages() -> Iterator[dict[str, Any]]:
     """One stream as a source would send it."""
     now = int(time.time() * 1000)
-    for topic, text in sorted(topics.items()):
+    descriptor = {"name": STREAM}
+    for number, (topic, text) in enumerate(sorted(topics.items()), 1):
         record = {"stream": STREAM, "data": {"topic": topic, "text": text}, "emitted_at": now}
         yield {"type": "RECORD", "record": record}
-    descriptor = {"name": STREAM}
-    state = {"type": "STREAM", "stream": {"stream_descriptor": descriptor, "stream_state": {"done": True}}}
-    yield {"type": "STATE", "state": state}
+        if number % STATE_EVERY == 0 or number == len(topics):
+            state = {"type": "STREAM", "stream": {"stream_descriptor": descriptor, "stream_state": {"topics": number}}}
+            yield {"type": "STATE", "state": state}
     status = {"stream_descriptor": descriptor, "status": "COMPLETE"}
     yield {"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": now, "stream_status": status}}
 
@@ -85,11 +89,12 @@ def write(folder: Path, config: dict[str, Any], catalog: dict[str, Any]) -> int:
     command = [str(Path(sys.executable).with_name("destination-qdrant")), "write"]
     for option, path in paths.items():
         command += [option, str(path)]
-    lines = "".join(json.dumps(message) + "\n" for message in messages())
-    done = subprocess.run(command, input=lines, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 -- our own program
-    for line in done.stdout.splitlines():
-        show(json.loads(line))
-    return done.returncode
+    source = folder / "messages.jsonl"
+    source.write_text("".join(json.dumps(message) + "\n" for message in messages()))
+    with source.open() as stdin, subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 -- our own program
+        for line in process.stdout or ():
+            show(json.loads(line))
+    return process.returncode
 
 
 def show(message: dict[str, Any]) -> None:
@@ -98,7 +103,7 @@ def show(message: dict[str, Any]) -> None:
         case {"type": "LOG", "log": {"level": level, "message": text}}:
             print(f"   {level}: {text}")
         case {"type": "STATE", "state": {"destinationStats": {"recordCount": count}}}:
-            print(f"   STATE: {count:.0f} records acknowledged")
+            print(f"   STATE: {count:.0f} more records acknowledged")
         case {"type": "TRACE", "trace": {"error": {"message": text}}}:
             print(f"   ERROR: {text}")
 

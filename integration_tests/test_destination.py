@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from airbyte_cdk.destinations import Destination
-from airbyte_cdk.models.airbyte_protocol import AirbyteMessage, Status
+from airbyte_cdk.models.airbyte_protocol import AirbyteMessage, AirbyteRecordMessage, Status, Type
 from airbyte_cdk.models.airbyte_protocol_serializers import (
     AirbyteMessageSerializer,
     ConfiguredAirbyteCatalogSerializer,
     ConnectorSpecificationSerializer,
 )
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from conftest import EmbeddedTarget
 
 from destination_qdrant import DestinationQdrant
 from destination_qdrant.spec import connector_spec
@@ -27,16 +29,22 @@ SCENARIO = Path(__file__).parent / "scenarios" / "append"
 
 def configuration(folder: Path) -> dict[str, Any]:
     config: dict[str, Any] = orjson.loads((SCENARIO / "config.json").read_bytes())
-    config["indexing"] = {"url": folder.as_uri(), "collection": "docs"}
+    config["indexing"] = EmbeddedTarget(folder).indexing()
     return config
 
 
-def write(config: dict[str, Any], lines: list[bytes]) -> Iterator[AirbyteMessage]:
+def read(lines: list[bytes]) -> Iterator[AirbyteMessage]:
+    return (AirbyteMessageSerializer.load(orjson.loads(line)) for line in lines)
+
+
+def write(
+    config: dict[str, Any], messages: Iterator[AirbyteMessage], *, mode: str = "append"
+) -> Generator[AirbyteMessage, None, None]:
     raw_catalog = orjson.loads((SCENARIO / "catalog.json").read_bytes())
     for stream in raw_catalog["streams"]:
         stream["stream"]["supported_sync_modes"] = ["full_refresh"]  # the CDK's class insists
+        stream["destination_sync_mode"] = mode
     catalog = ConfiguredAirbyteCatalogSerializer.load(raw_catalog)
-    messages = (AirbyteMessageSerializer.load(orjson.loads(line)) for line in lines)
     yield from DestinationQdrant().write(config, catalog, messages)
 
 
@@ -62,7 +70,7 @@ def test_check_succeeds_and_fails_with_a_sentence(tmp_path: Path) -> None:
 
 def test_write_yields_every_state_and_stores_every_record(tmp_path: Path) -> None:
     lines = (SCENARIO / "messages.jsonl").read_bytes().splitlines()
-    emitted = list(write(configuration(tmp_path), lines))
+    emitted = list(write(configuration(tmp_path), read(lines)))
 
     states = [message.state for message in emitted if message.state]
     assert len(states) == sum(b'"STATE"' in line for line in lines)
@@ -74,8 +82,51 @@ def test_write_yields_every_state_and_stores_every_record(tmp_path: Path) -> Non
 def test_write_raises_what_the_platform_understands(tmp_path: Path) -> None:
     stray = orjson.dumps({"type": "RECORD", "record": {"stream": "stranger", "data": {}, "emitted_at": 1}})
     with pytest.raises(AirbyteTracedException) as caught:
-        list(write(configuration(tmp_path), [stray]))
+        list(write(configuration(tmp_path), read([stray])))
 
     assert caught.value.failure_type is not None
     assert caught.value.failure_type.value == "config_error"
     assert "stranger" in str(caught.value.message)
+
+
+def test_a_silent_input_does_not_hold_back_a_state(tmp_path: Path) -> None:
+    """The input goes on only after the STATE has come out, so waiting for more of it would never end."""
+    lines = (SCENARIO / "messages.jsonl").read_bytes().splitlines()
+    acknowledged = threading.Event()
+
+    def silent() -> Iterator[AirbyteMessage]:
+        yield from read(lines)
+        assert acknowledged.wait(60)
+
+    for message in write(configuration(tmp_path), silent()):
+        if message.state:
+            acknowledged.set()
+    assert acknowledged.is_set()
+
+
+def test_a_caller_that_leaves_early_finalizes_nothing(tmp_path: Path) -> None:
+    config = configuration(tmp_path)
+    lines = (SCENARIO / "messages.jsonl").read_bytes().splitlines()
+    list(write(config, read(lines)))
+    gone = write(config, read(lines), mode="overwrite")
+    next(gone)
+    gone.close()
+
+    assert len(EmbeddedTarget(tmp_path).points() or ()) >= sum(b'"RECORD"' in line for line in lines)
+
+
+def test_a_source_that_raises_is_no_end_of_the_input(tmp_path: Path) -> None:
+    def broken() -> Iterator[AirbyteMessage]:
+        yield from read((SCENARIO / "messages.jsonl").read_bytes().splitlines())
+        raise RuntimeError("the source broke")
+
+    with pytest.raises(RuntimeError, match="the source broke"):
+        list(write(configuration(tmp_path), broken()))
+
+
+def test_values_that_json_classes_of_the_cdk_can_hold_are_written(tmp_path: Path) -> None:
+    record = AirbyteRecordMessage(stream="docs", data={"id": 2**70, "name": "\ud800", "v": [1, 0, 0, 0]}, emitted_at=1)
+    list(write(configuration(tmp_path), iter([AirbyteMessage(type=Type.RECORD, record=record)])))
+
+    (stored,) = EmbeddedTarget(tmp_path).points() or ()
+    assert stored["payload"]["id"] == str(2**70)

@@ -72,7 +72,7 @@ def words(document: Document) -> tuple[Chunk, ...]:
 
 def entry(position: int, of: DestinationStream, /, *, size_bytes: int = 1, **data: Any) -> Entry:
     """The entry of a record with this data, each word of whose `text` is a chunk."""
-    record = Record(of.descriptor, data, emitted_at=1_700_000_000_000, changes=(), size_bytes=size_bytes)
+    record = Record(of.descriptor, data, emitted_at=1_700_000_000_000, changes=(), line=b" " * size_bytes)
     operation = DocumentReader(of, config()).read(record, position)
 
     assert not isinstance(operation, Skip)

@@ -55,7 +55,7 @@ def stream_of(config: Config, mode: str = "append", *, schema: Json | None = Non
 
 
 def record_of(data: Json, *, emitted_at: int | None = None, changes: tuple[Json, ...] = ()) -> Record:
-    return Record(Descriptor(None, "users"), data, emitted_at, changes, size_bytes=0)
+    return Record(Descriptor(None, "users"), data, emitted_at, changes, line=b"")
 
 
 def read(

@@ -55,7 +55,7 @@ def test_record_is_read_with_everything_it_carries() -> None:
     line = record_line('{"id":1}', namespace="n", emitted_at=1_700_000_000_123, meta={"changes": [change]}, new=[])
 
     assert read_message(line + b"\r\n") == Record(
-        Descriptor("n", "s"), {"id": 1}, 1_700_000_000_123, (change,), size_bytes=len(line)
+        Descriptor("n", "s"), {"id": 1}, 1_700_000_000_123, (change,), line=line
     )
 
 

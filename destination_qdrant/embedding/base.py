@@ -34,7 +34,7 @@ class Embedder(Protocol):
 
     @property
     def dimensions(self) -> int | None:
-        """Length of the vectors; None when only an answer of the provider can tell (see `probe`)."""
+        """Length of the vectors; None when only an answer of the provider can tell."""
         ...
 
     @property

@@ -34,8 +34,8 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The whole address, without secrets."""
-        return f"{'https' if self.https else 'http'}://{self.host}:{self.port}{self.prefix}"
+        """The address to show. Its path is left out: a proxy may take a secret there."""
+        return f"{'https' if self.https else 'http'}://{self.host}:{self.port}{'/…' if self.prefix else ''}"
 
     @property
     def grpc_port(self) -> int | None:

@@ -25,6 +25,7 @@ from ..errors import ConfigError, ConnectorError, TransientError
 from .base import VectorSchema
 
 FORMAT_VERSION = 1
+#: In bytes, as a server and nearly every file system count.
 MAX_NAME_LENGTH = 255
 #: Characters that a Qdrant server refuses in a collection's name; the same here, so that a collection can move.
 FORBIDDEN_IN_NAMES = frozenset('/\\:*?"<>|\0')
@@ -46,9 +47,11 @@ class CollectionFolder:
         Raises:
             ConfigError: the name cannot be a collection's.
         """
-        if not 1 <= len(collection) <= MAX_NAME_LENGTH or collection in {".", ".."}:
+        # A lone surrogate, which no file name can hold, counts here; making the folder refuses it.
+        length = len(collection.encode(errors="surrogatepass"))
+        if not 1 <= length <= MAX_NAME_LENGTH or collection in {".", ".."}:
             raise ConfigError(
-                f"The field indexing.collection must have 1 to {MAX_NAME_LENGTH} characters, and be no dots."
+                f"The field indexing.collection must have 1 to {MAX_NAME_LENGTH} bytes (in UTF-8), and be no dots."
             )
         if not FORBIDDEN_IN_NAMES.isdisjoint(collection):
             raise ConfigError(
@@ -119,7 +122,11 @@ class CollectionFolder:
         }
         with self._os_errors():
             draft = self.description.with_suffix(".new")
-            with draft.open("wb") as file:
+            if draft.is_symlink():
+                raise self._link(draft)
+            draft.unlink(missing_ok=True)  # a killed process may have left one
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+            with os.fdopen(descriptor, "wb") as file:
                 file.write(orjson.dumps(content))
                 file.flush()
                 os.fsync(file.fileno())
@@ -140,7 +147,10 @@ class CollectionFolder:
         """
         with self._os_errors():
             self.path.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+            lock = self.path / "lock"
+            if lock.is_symlink():
+                raise self._link(lock)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -172,6 +182,17 @@ class CollectionFolder:
         effective = os.access in os.supports_effective_ids
         if not os.access(nearest, os.W_OK | os.X_OK, effective_ids=effective):
             raise self.not_writable(nearest)
+        self._require_names_fit(nearest)
+
+    def _require_names_fit(self, nearest: Path) -> None:
+        """Check that the folders that are missing below `nearest` can be made under their names."""
+        missing = self.path.absolute().relative_to(nearest.absolute()).parts
+        with self._os_errors():
+            longest = os.pathconf(nearest, "PC_NAME_MAX")  # -1 for any length
+            if longest >= 0 and any(len(os.fsencode(name)) > longest for name in missing):
+                raise OSError(errno.ENAMETOOLONG, "")
+            if missing and os.path.lexists(nearest / missing[0]):
+                raise self._link(nearest / missing[0])  # to something that is not there
 
     def require_space(self, needed: int) -> None:
         """Check that so many bytes are free where the collection is (or will be).
@@ -197,6 +218,13 @@ class CollectionFolder:
         """For a folder or file that the process has no right to."""
         return ConfigError(
             f"{path} is not writable for the connector; give it the right, or change the field indexing.url."
+        )
+
+    def _link(self, path: Path) -> ConfigError:
+        """For a link where a file is to be written: what it points to may be somebody else's."""
+        return ConfigError(
+            f"{path} is a symbolic link, through which the connector does not write; remove it, or change the field"
+            " indexing.url."
         )
 
     def _nearest(self) -> Path:

@@ -15,7 +15,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from qdrant_client import QdrantClient, models
@@ -36,10 +36,21 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long one call may take, and how long it is repeated."""
+    """How long one call may take, and how long it is repeated.
+
+    Until something was answered, the address may be wrong or the server off: that is to be said within minutes.
+    """
 
     timeout: int
     retry: RetryPolicy
+    first_seconds: float = 60
+    clock: Callable[[], float] = time.monotonic
+
+    def policy(self, *, answered: bool) -> RetryPolicy:
+        """How to repeat a call, once there has been an answer or before."""
+        if answered:
+            return self.retry
+        return replace(self.retry, budget_seconds=min(self.first_seconds, self.retry.budget_seconds))
 
 
 #: A cluster with a hanging node answers after 10 s, a collection that waits for its optimizer after much more.
@@ -91,7 +102,7 @@ def open_server(
         prefer_grpc = False
     client = connect.client(patience.timeout, port if prefer_grpc else None)
     return ServerStore(
-        client, address, collection, over_grpc=prefer_grpc, retry=patience.retry, sleep=sleep, notes=tuple(notes)
+        client, address, collection, over_grpc=prefer_grpc, patience=patience, sleep=sleep, notes=tuple(notes)
     )
 
 
@@ -128,7 +139,7 @@ class ServerStore:
         collection: str,
         *,
         over_grpc: bool,
-        retry: RetryPolicy,
+        patience: Patience,
         sleep: Callable[[float], object],
         notes: tuple[str, ...],
     ) -> None:
@@ -137,9 +148,10 @@ class ServerStore:
         self._address = address
         self._collection = collection
         self._over_grpc = over_grpc
-        self._retry = retry
+        self._patience = patience
         self._sleep = sleep
-        # These three only ever change from one valid value to another, so threads need no lock around them.
+        # These only ever change from one valid value to another, so threads need no lock around them.
+        self._answered = False
         self._info: CollectionInfo | None = None
         self._most_points = _MOST_POINTS
         self._page_size = _PAGE
@@ -365,13 +377,15 @@ class ServerStore:
             except Exception as error:  # the client raises what its HTTP library and its converters raise
                 raise translated(error, call) from error
 
-        return with_retries(
-            self._retry,
+        result = with_retries(
+            self._patience.policy(answered=self._answered),
             once,
-            clock=time.monotonic,
+            clock=self._patience.clock,
             sleep=self._sleep,
             jitter=random.random,  # spreads waits, guards nothing
         )
+        self._answered = True
+        return result
 
 
 def _parts(

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Final
 
-# Read by gRPC once, on import. Its library writes to stderr otherwise, past every log of ours.
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+# Read by gRPC with its first channel. Its library writes to stderr otherwise, past every log of ours, and every line
+# there is shown as an error. Not a default only: set and empty, it lets more through than when it is not set.
+os.environ["GRPC_VERBOSITY"] = "NONE"
 
 import grpc  # type: ignore[import-untyped]  # grpcio ships no types
 import httpx
@@ -180,9 +181,9 @@ def _unreachable(text: str) -> NoAnswer | None:
 
 def _exhausted(text: str) -> int:
     """One gRPC code says three things: a message too large, a rate limit, a server that is full."""
-    if "message larger than" in text:
+    if re.match(r"(?:CLIENT: |SERVER: )?(?:Sent|Received|Decompressed) message larger than", text):
         return 413
-    return 429 if "Rate limiting exceeded" in text or "split your request" in text else 507
+    return 429 if text.startswith("Rate limiting exceeded") else 507
 
 
 def _lost(error: httpx.TransportError) -> NoAnswer:

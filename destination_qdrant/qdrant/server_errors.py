@@ -7,8 +7,9 @@ REST and gRPC say the same in two ways; the adapter brings both into one `Answer
     ConfigError      the user or the operator must act
     SystemFault      the server broke the contract, or this connector did
 
-The server's texts are matched and never shown: they can quote the payload. Numbers and field names come out of them
-through strict patterns only. The texts are those of Qdrant 1.18 (`docs/delivery.md`).
+The server's texts are matched and never shown: they can quote the payload. They are matched from their beginning, so
+that a payload in the middle of one is not taken for the server's own words. Only numbers come out of them, and those
+field names that are the connector's own. The texts are those of Qdrant 1.18 (`docs/delivery.md`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ..errors import ConfigError, ConnectorError, SystemFault, TransientError
+from ..points import AIRBYTE_INDEXES, INDEXES
 from ..retry import Retryable
 
 #: How long a full disk is waited for: a flush of the server's log can free some room within seconds.
@@ -124,28 +126,50 @@ _NO_ANSWER: Final[dict[NoAnswer, str]] = {
 
 
 # ----------------------------------------------------------------------------------------------------------
+# The texts
+
+#: What stands before the sentence that matters: its kind, and that another node or some shards said it.
+_ENVELOPES: Final = re.compile(
+    r"(?:(?:Wrong input|Bad request|Service internal error|Rate limiting exceeded|Forbidden|Unauthorized): "
+    r"|\d{1,9} out of \d{1,9} shards failed to apply operation\. First error captured: "
+    r"|(?:(?:InvalidArgument|Internal error): )?code: '[\w ]{1,80}', message: \")*"
+)
+#: Nothing is quoted before these words, so they are the server's.
+_NO_SPACE: Final = re.compile(r"[^\"'`{\[]{0,200}No space left on device")
+_NOT_IMPLEMENTED: Final = re.compile(r"[^\"'`{\[]{0,200}not implemented")
+_OVER_THE_RATE: Final = re.compile(r"(?:\w+ rate limit exceeded, )?request larger than rate limiter capacity")
+
+
+def _sentence(answer: Answer) -> str:
+    """The text without what stands before the sentence that matters."""
+    return _ENVELOPES.sub("", answer.text, count=1)
+
+
+# ----------------------------------------------------------------------------------------------------------
 # By status
 
 
 def _bad_request(answer: Answer, call: Call) -> Retryable | ConnectorError:
+    sentence = _sentence(answer)
     for pattern, build in _TEXTS:
-        if found := pattern.search(answer.text):
+        if found := pattern.match(sentence):
             return build(found, answer, call)
     return _unknown(answer, call)
 
 
 def _no_key(answer: Answer, call: Call) -> ConnectorError:
-    if "Must provide an API key" in answer.text:
+    if _sentence(answer).startswith("Must provide an API key"):
         return _config(answer, call, "asks for an API key: set indexing.auth_method to an API key")
     return _config(answer, call, "does not know the API key: correct indexing.auth_method.api_key")
 
 
 def _forbidden(answer: Answer, call: Call) -> ConnectorError:
-    if "ExpiredSignature" in answer.text:
+    sentence = _sentence(answer)
+    if sentence.startswith("ExpiredSignature"):
         return _config(answer, call, "says that the API key has expired: set indexing.auth_method.api_key to a new one")
-    if "InvalidSignature" in answer.text:
+    if sentence.startswith("InvalidSignature"):
         return _config(answer, call, "says that the API key is not its own: correct indexing.auth_method.api_key")
-    if re.search(r"Forbidden: Access to collection", answer.text):
+    if sentence.startswith("Access to collection"):
         return _config(
             answer,
             call,
@@ -171,7 +195,7 @@ def _exists(answer: Answer, call: Call) -> ConnectorError:
 
 
 def _limited(answer: Answer, call: Call) -> Retryable | ConnectorError:
-    if "split your request" in answer.text and answer.retry_after is None:
+    if _OVER_THE_RATE.match(_sentence(answer)) and answer.retry_after is None:
         return _too_large(
             answer, call, "a single point is more than the rate limit of the collection allows per minute"
         )
@@ -179,11 +203,12 @@ def _limited(answer: Answer, call: Call) -> Retryable | ConnectorError:
 
 
 def _failed(answer: Answer, call: Call) -> Retryable | ConnectorError:
-    if "No space left on device" in answer.text:
+    sentence = _sentence(answer)
+    if _NO_SPACE.match(sentence):
         return _full(answer, call, "its disk is full: free space on the server's disk, or enlarge it")
-    if "InferenceService" in answer.text:
+    if sentence.startswith("InferenceService"):
         return _config(answer, call, "has no service for embedding texts with this model: choose another embedding")
-    if "not implemented" in answer.text:
+    if _NOT_IMPLEMENTED.match(sentence):
         return _config(answer, call, "does not implement it: use a current version of Qdrant")
     return _transient(answer, call, "it failed")
 
@@ -246,10 +271,12 @@ def _vector_name(_found: re.Match[str], answer: Answer, call: Call) -> Connector
 
 
 def _no_index(found: re.Match[str], answer: Answer, call: Call) -> ConnectorError:
+    own = INDEXES.get(found[1]) or AIRBYTE_INDEXES.get(found[1])
+    field, index = (f'"{found[1]}"', f"index of type {own}") if own else ("a field", "fitting index")
     return _config(
         answer,
         call,
-        f'refuses to filter on "{found[1]}" because the field has no index of type {found[2]} (strict mode):'
+        f"refuses to filter on {field} because the field has no {index} (strict mode):"
         " create it, or give the API key the right to create indexes",
     )
 
@@ -265,26 +292,17 @@ def _says(sentence: str) -> _Build:
 
 
 _TEXTS: Final[tuple[tuple[re.Pattern[str], _Build], ...]] = (
-    (re.compile(r"larger than allowed|exceeded limit \("), lambda _found, answer, call: _body_too_large(answer, call)),
+    (re.compile(r"JSON payload (?:\(\d+ bytes\) is larger than allowed|has exceeded limit) "), lambda _found, answer, call: _body_too_large(answer, call)),
     (re.compile(r"Vector dimension error: expected dim: (\d{1,6}), got (\d{1,6})"), _dimension),
     (re.compile(r"Not existing vector name|Conversion between \w+ and \w+ vectors failed"), _vector_name),
-    (
-        re.compile(
-            r'Index required but not found for "?([\w.-]{1,64})"? of one of the following types: \[([a-z, ]+)\]'
-        ),
-        _no_index,
-    ),
-    (
-        re.compile(r"Index required but not found"),
-        _says("refuses to filter on a field without a fitting index (strict mode): let the API key create indexes"),
-    ),
+    (re.compile(r'Index required but not found for (?:"(\w{1,64})")?'), _no_index),
     (re.compile(r'Limit exceeded (\d{1,12}) > (\d{1,12}) for "'), _limit),
     (
         re.compile(r"(?:Condition size|Filter condition) limit reached \((\d{1,12}) > (\d{1,12})\)"),
         _says("allows filters of {1} conditions or values and was sent {0} (strict mode): raise that limit"),
     ),
     (
-        re.compile(r"(?:Disk|[Mm]emory) usage is at (\d{1,3})% of .{0,80}limit of (\d{1,3})%", re.DOTALL),
+        re.compile(r"(?:Disk|Resident memory|Memory) usage is at (\d{1,3})% of [a-z ,]{1,80} limit of (\d{1,3})%"),
         _says("uses {0}% of its room where its strict mode allows {1}%: free space on the server or raise that limit"),
     ),
     (
@@ -294,7 +312,7 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], _Build], ...]] = (
         _says("has reached the size limit of the collection's strict mode ({0}): raise it or use another collection"),
     ),
     (
-        re.compile(r"maximum number of payload ind\w+ \((\d{1,6})\)"),
+        re.compile(r"Collection already has the maximum number of payload ind\w+ \((\d{1,6})\)"),
         _says("allows no more than {0} indexes in this collection (strict mode): raise that limit"),
     ),
     (
@@ -304,7 +322,7 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], _Build], ...]] = (
         ),
     ),
     (
-        re.compile(r"Alias with the same name already exists"),
+        re.compile(r"Can't create collection with name .{1,1024}\. Alias with the same name already exists"),
         _says("has an alias of that name: change indexing.collection"),
     ),
 )
@@ -320,7 +338,7 @@ def _config(answer: Answer, call: Call, found: str) -> ConfigError:
 
 def _too_large(answer: Answer, call: Call, found: str, *, allowed: int | None = None) -> TooLargeError:
     return TooLargeError(
-        f"Qdrant at {call.place} refused to {call.doing}: {found}. Raise that limit on the server.",
+        f"Qdrant at {call.place} refused to {call.doing}: {found}; raise that limit on the server.",
         detail=answer.code,
         allowed=allowed,
     )
