@@ -1,4 +1,4 @@
-"""The user's configuration: its shape, what the form says about it, and what is wrong with a bad one.
+"""The user's configuration: its shape, what the form says about it, and which values it refuses.
 
 `spec` makes the form out of these models. Titles, descriptions and examples are read by the person who fills it
 in, the docstring of a model introduces that part of the form, and fields stand in the form as they stand here.
@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from pydantic import (
     AfterValidator,
@@ -28,19 +28,17 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
+from . import config_problems, config_secrets
 from .errors import ConfigError
 
 #: Qdrant's own limit for the size of a dense vector.
 MAX_DIMENSIONS = 65_536
 
-#: Both rules are those of Qdrant's own check of a collection name.
+#: Both rules are those of Qdrant's own check of a collection name, which counts bytes.
 _REFUSED_IN_COLLECTION = re.compile(r'[/\\:*?"<>|\x00\x1f]')
 _MAX_COLLECTION_NAME = 255
-
-_PROBLEMS_NAMED = 5
-_OWN_ERROR = "own"
 
 _T = TypeVar("_T", str, SecretStr)
 
@@ -50,7 +48,7 @@ _T = TypeVar("_T", str, SecretStr)
 
 
 def _problem(text: str) -> PydanticCustomError:
-    return PydanticCustomError(_OWN_ERROR, "{text}", {"text": text})
+    return PydanticCustomError(config_problems.OWN_ERROR, "{text}", {"text": text})
 
 
 def _stripped(value: object) -> object:
@@ -93,7 +91,7 @@ def _blank_is_none(value: object) -> object:
 def _quoted_text(value: str) -> str:
     try:
         parsed = json.loads(value, strict=False)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter is said of brackets nested a hundred thousand deep
         parsed = None
     if not isinstance(parsed, str):
         raise _problem(r'must be a text in double quotes, such as "\n" or "."')
@@ -524,8 +522,8 @@ class Indexing(_Part):
     @classmethod
     def _name_qdrant_takes(cls, name: str) -> str:
         _filled(name)
-        if len(name) > _MAX_COLLECTION_NAME:
-            raise _problem(f"must not have more than {_MAX_COLLECTION_NAME} characters")
+        if len(name.encode()) > _MAX_COLLECTION_NAME:
+            raise _problem(f"must not be longer than {_MAX_COLLECTION_NAME} bytes (a letter with an accent takes two)")
         if name in {".", ".."} or _REFUSED_IN_COLLECTION.search(name):
             raise _problem('must be a name that Qdrant takes: without / \\ : * ? " < > | and not just dots')
         return name
@@ -571,14 +569,14 @@ def parse_config(raw: object, *, deployment_mode: str = "") -> Config:
     try:
         return Config.model_validate(raw, context={"cloud": deployment_mode.lower() == "cloud"})
     except ValidationError as error:
-        problems = list(dict.fromkeys(map(_describe, error.errors(include_url=False))))
+        sentence = config_problems.sentence(error.errors(include_url=False), _MODES)
     # Raised outside the handler: pydantic's error carries the values, and must not ride along as the context.
-    raise ConfigError(_sentence(problems))
+    raise ConfigError(sentence)
 
 
 def secrets(config: Config) -> tuple[str, ...]:
     """Every secret value of the configuration, passwords inside URLs included."""
-    return _distinct(_secrets_in_part(config))
+    return config_secrets.distinct(_secrets_in_part(config))
 
 
 def secrets_of_raw(raw: object) -> tuple[str, ...]:
@@ -586,11 +584,11 @@ def secrets_of_raw(raw: object) -> tuple[str, ...]:
 
     Names are compared without case, hyphens and underscores, because a misspelt name is a reason not to parse.
     """
-    return _distinct(_secrets_in_json(raw))
+    return config_secrets.distinct(config_secrets.in_json(raw, _SECRET_NAMES))
 
 
 # ----------------------------------------------------------------------------------------------------------
-# What is wrong, in words
+# What only the models tell
 
 
 def _modes(union: object) -> tuple[str, ...]:
@@ -604,124 +602,19 @@ _MODES: Mapping[str, tuple[str, ...]] = {
     "auth_method": _modes(Indexing.model_fields["auth_method"].annotation),
 }
 
-#: Error of pydantic -> what the field must be. The JSON type that was found is added.
-_EXPECTED_TYPES: Mapping[str, str] = {
-    "string_type": "a text",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_parsing_size": "a whole number",
-    "int_from_float": "a whole number",
-    "finite_number": "a whole number",
-    "bool_type": "true or false",
-    "bool_parsing": "true or false",
-    "tuple_type": "a list",
-    "model_type": "an object",
-    "model_attributes_type": "an object",
-}
-
-#: Error of pydantic -> what is wrong; the fields are those of the error's context, which are never the user's.
-_SENTENCES: Mapping[str, str] = {
-    "missing": "is missing",
-    "string_unicode": "holds a character that is not valid Unicode",
-    "greater_than_equal": "must be {ge} or more",
-    "less_than_equal": "must be {le} or less",
-    "literal_error": "must be {expected}",
-    _OWN_ERROR: "{text}",
-}
-
-_JSON_TYPES: Mapping[type, str] = {
-    dict: "an object",
-    list: "a list",
-    str: "a text",
-    bool: "true or false",
-    int: "a number",
-    float: "a number with a fraction",
-    type(None): "null",
-}
-
-
-def _describe(error: ErrorDetails) -> str:
-    path, kind = _path(error["loc"]), error["type"]
-    if kind in {"union_tag_invalid", "union_tag_not_found"}:
-        allowed = ", ".join(_MODES[path.rpartition(".")[2]])
-        return f"{path}.mode must be one of {allowed}" + (", but is missing" if kind.endswith("found") else "")
-    path = path or "the configuration"
-    if kind in _EXPECTED_TYPES:
-        return f"{path} must be {_EXPECTED_TYPES[kind]}, not {_found(error['input'])}"
-    return f"{path} {_SENTENCES.get(kind, 'is not valid').format_map(error.get('ctx', {}))}"
-
-
-def _path(location: tuple[int | str, ...]) -> str:
-    """Dotted, as in `processing.text_fields[0]`; the mode that pydantic puts into it is left out."""
-    path, parent = "", ""
-    for step in location:
-        if isinstance(step, int):
-            path += f"[{step}]"
-        elif step not in _MODES.get(parent, ()):
-            path += f".{step}"
-        parent = str(step)
-    return path.removeprefix(".")
-
-
-def _found(value: object) -> str:
-    return _JSON_TYPES.get(type(value), "something else")
-
-
-def _sentence(problems: list[str]) -> str:
-    named, more = problems[:_PROBLEMS_NAMED], len(problems) - _PROBLEMS_NAMED
-    rest = f"; and {more} more" if more > 0 else ""
-    return f"The configuration cannot be used: {'; '.join(named)}{rest}."
-
-
-# ----------------------------------------------------------------------------------------------------------
-# Secrets
-
-
-def _distinct(found: Iterator[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(secret for secret in found if secret))
-
 
 def _secrets_in_part(part: BaseModel) -> Iterator[str]:
     for _, value in part:
         if isinstance(value, SecretStr):
             yield value.get_secret_value()
         elif isinstance(value, str):
-            yield from _secrets_in_url(value)
+            yield from config_secrets.in_url(value)
         elif isinstance(value, BaseModel):
             yield from _secrets_in_part(value)
 
 
-def _secrets_in_json(raw: object) -> Iterator[str]:
-    pending = [(raw, False)]
-    while pending:
-        value, secret = pending.pop()
-        if isinstance(value, str):
-            yield from (value,) if secret else _secrets_in_url(value)
-        elif isinstance(value, Mapping):
-            pending += [(inner, secret or _folded(str(key)) in _SECRET_NAMES) for key, inner in value.items()]
-        elif isinstance(value, list | tuple):
-            pending += [(inner, secret) for inner in value]
-
-
-def _secrets_in_url(text: str) -> Iterator[str]:
-    """The password in `https://user:password@host`, or the user where there is only one."""
-    if "://" not in text or "@" not in text:
-        return
-    try:
-        address = urlsplit(text.strip())
-    except ValueError:
-        return
-    secret = address.password or address.username or ""
-    yield secret
-    yield unquote(secret)
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[\s_-]", "", name).lower()
-
-
 _SECRET_NAMES = frozenset(
-    _folded(name)
+    config_secrets.folded(name)
     for part in (*get_args(Embedding), ApiKeyAuth)
     for name, field in part.model_fields.items()
     if field.annotation is SecretStr

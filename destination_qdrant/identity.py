@@ -62,12 +62,13 @@ def record_key(data: Mapping[str, Any], paths: tuple[Path, ...]) -> RecordKey:
 def _pair(path: Path, value: Any) -> list[Any]:
     if value is _ABSENT:
         return [path]
-    if isinstance(value, Decimal) and _plain(value) is value:
-        sign, digits, exponent = value.as_tuple()
+    plain = _plain(value) if isinstance(value, Decimal) else value
+    if isinstance(plain, Decimal):
+        sign, digits, exponent = plain.as_tuple()
         shown = "".join(map(str, digits)).lstrip("0")
         short = shown.rstrip("0")  # 1.20 and 1.2 are one number
         return [path, f"{'-' * sign}{short}e{int(exponent) + len(shown) - len(short)}", "decimal"]
-    return [path, value]
+    return [path, plain]
 
 
 def _plain(number: Decimal) -> Decimal | float:
@@ -108,10 +109,9 @@ def _normal(value: Any) -> Any:
     while pending:
         container = pending.pop()
         for place, member in container.items() if isinstance(container, dict) else enumerate(container):
-            if isinstance(member, Decimal):
-                container[place] = _plain(member) if _plain(member) is not member else float(member)
-            elif isinstance(member, float) and member.is_integer():
-                container[place] = int(member)
+            if isinstance(member, float | Decimal):  # a decimal inside a value is the float that others read there
+                number = float(member)
+                container[place] = int(number) if number.is_integer() else number
             elif isinstance(member, dict | list | tuple):
                 container[place] = dict(member) if isinstance(member, dict) else list(member)
                 pending.append(container[place])

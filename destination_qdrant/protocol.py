@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, BinaryIO, Literal, cast
 
 import orjson
@@ -28,8 +28,8 @@ from .redaction import Redactor
 #: Python's own limit for reading an integer (`sys.int_info.default_max_str_digits`).
 _LONGEST_INTEGER = 4_300
 
-#: What may be a number that a 64-bit float does not keep: many digits, or an exponent that overflows.
-_MANY_DIGITS = re.compile(rb"[\d.]{17}|\d[eE]\+?\d{3}")
+#: What may be a number that a 64-bit float does not keep: more than 15 digits, or an exponent.
+_MANY_DIGITS = re.compile(rb"[\d.]{16}|\d[eE][+-]?\d")
 
 StateKind = Literal["STREAM", "GLOBAL", "LEGACY"]
 LogLevel = Literal["INFO", "WARN", "ERROR"]
@@ -169,12 +169,20 @@ def _integer(digits: str) -> int | str:
     return int(digits) if len(digits) <= _LONGEST_INTEGER else digits
 
 
+def _fraction(digits: str) -> Decimal | str:
+    """Decimals have an end too, at exponents of eighteen digits; what lies beyond stays the text it is."""
+    try:
+        return Decimal(digits)
+    except InvalidOperation:
+        return digits
+
+
 def exact_data(record: Record) -> Mapping[str, Any]:
     """The data of a record with its fractions as `Decimal`, where a float would lose digits; else the data as it is."""
     if not _MANY_DIGITS.search(record.line):
         return record.data
     text = record.line.decode("utf-8", errors="surrogateescape")
-    parsed = json.loads(text, strict=False, parse_int=_integer, parse_float=Decimal)
+    parsed = json.loads(text, strict=False, parse_int=_integer, parse_float=_fraction)
     data: Mapping[str, Any] = parsed["record"]["data"]
     return data
 

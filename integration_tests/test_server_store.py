@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from qdrant_client import grpc as protocol
 
 from destination_qdrant.errors import ConfigError, SystemFault, TransientError
 from destination_qdrant.qdrant.base import AnyOf, Below, Equals, Missing, Point, VectorSchema, Where
-from destination_qdrant.qdrant.server import CHECK, Patience, ServerStore, open_server
+from destination_qdrant.qdrant.server import CHECK, WRITE, Patience, ServerStore, open_server
 from destination_qdrant.retry import RetryPolicy
 from destination_qdrant.vectors import UNNAMED, Dense, Multi, Sparse
 
@@ -449,12 +450,14 @@ def test_after_a_refusal_the_shape_is_looked_at_again(double: WireDouble, store:
     assert len([request for request in double.log if request.is_like("GET /collections/docs$")]) == looks + 1
 
 
-def test_a_filter_on_a_field_without_index_names_the_field() -> None:
+def test_a_filter_on_a_field_without_index_names_the_field_if_it_is_the_connectors() -> None:
     with WireDouble(strict={"enabled": True, "unindexed_filtering_update": False}) as double:
         store = open_docs(double.url)
         store.create(UNNAMED_4)
 
-        with pytest.raises(ConfigError, match='"kind" because the field has no index of type keyword'):
+        with pytest.raises(ConfigError, match='"_ab_stream" because the field has no index of type keyword'):
+            store.delete_where(Where((Equals("_ab_stream", "a"),)))
+        with pytest.raises(ConfigError, match="on a field because the field has no fitting index"):
             store.delete_where(ALL)
 
 
@@ -626,6 +629,15 @@ def test_a_path_in_the_url_is_kept() -> None:
         open_docs(f"{url}/behind/proxy/dashboard").describe()
 
     assert paths == ["/behind/proxy/collections/docs"]
+
+
+def test_a_path_in_the_url_is_never_shown() -> None:
+    with scripted(lambda _path: (503, {}, "")) as url:
+        store = open_docs(f"{url}/sk-SECRET/qdrant", prefer_grpc=True, patience=HASTY)
+        with pytest.raises(TransientError) as caught:
+            store.describe()
+
+    assert "SECRET" not in "".join([store.place, *store.notes, caught.value.message])
 
 
 def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -851,7 +863,14 @@ def test_a_grpc_server_that_went_away_is_transient() -> None:
         store.upsert([point(1)])
 
 
-def test_nothing_reaches_stderr_when_a_grpc_server_goes_away() -> None:
+@pytest.mark.parametrize("verbosity", [None, "", "INFO"])
+def test_nothing_reaches_stderr_when_a_grpc_server_goes_away(
+    monkeypatch: pytest.MonkeyPatch, verbosity: str | None
+) -> None:
+    if verbosity is None:
+        monkeypatch.delenv("GRPC_VERBOSITY", raising=False)
+    else:
+        monkeypatch.setenv("GRPC_VERBOSITY", verbosity)
     script = """
 import sys
 from destination_qdrant.errors import TransientError
@@ -887,6 +906,41 @@ def test_a_missing_collection_has_no_shape_over_grpc() -> None:
         store = open_server("http://127.0.0.1:6333", "x", api_key=None, prefer_grpc=True, grpc_port=port)
 
         assert store.describe() is None
+
+
+class Time:
+    """A clock that only a sleep moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_a_server_that_never_answered_is_given_up_within_a_minute(double: WireDouble) -> None:
+    time = Time()
+    double.fail("GET /collections/docs$", status=503, times=10_000)
+
+    with pytest.raises(TransientError):
+        open_docs(double.url, patience=replace(WRITE, clock=time.clock), sleep=time.sleep).describe()
+
+    assert time.now == pytest.approx(60)
+
+
+def test_a_server_that_answered_before_is_waited_for_during_a_sync(double: WireDouble) -> None:
+    time = Time()
+    store = open_docs(double.url, patience=replace(WRITE, clock=time.clock), sleep=time.sleep)
+    store.describe()
+    double.fail("GET /collections/docs$", status=503, times=10_000)
+
+    with pytest.raises(TransientError):
+        store.describe()
+
+    assert time.now == pytest.approx(300)
 
 
 def test_a_check_gives_up_sooner_than_a_write() -> None:

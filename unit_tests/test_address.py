@@ -15,11 +15,11 @@ from destination_qdrant.qdrant.address import parse_address
         ("http://localhost:6333/", "http://localhost:6333"),
         (" https://db.example \n", "https://db.example:6333"),
         ("https://db.example:443", "https://db.example:443"),
-        ("https://db.example:443/qdrant/", "https://db.example:443/qdrant"),
-        ("http://db.example/a/b//", "http://db.example:6333/a/b"),
+        ("https://db.example:443/qdrant/", "https://db.example:443/…"),
+        ("http://db.example/a/b//", "http://db.example:6333/…"),
         ("http://localhost:6333/dashboard", "http://localhost:6333"),
         ("http://localhost:6333/dashboard/#/collections/docs", "http://localhost:6333"),
-        ("http://localhost/qdrant/dashboard/", "http://localhost:6333/qdrant"),
+        ("http://localhost/qdrant/dashboard/", "http://localhost:6333/…"),
         ("HTTP://Localhost:7000", "http://localhost:7000"),
         ("http://[::1]:6333", "http://[::1]:6333"),
         ("http://qdrant_db:6333", "http://qdrant_db:6333"),
@@ -27,6 +27,21 @@ from destination_qdrant.qdrant.address import parse_address
 )
 def test_urls_that_are_understood(url: str, whole: str) -> None:
     assert parse_address(url).url == whole
+
+
+@pytest.mark.parametrize(
+    ("url", "prefix"),
+    [
+        ("https://proxy/sk-SECRET/qdrant/", "/sk-SECRET/qdrant"),
+        ("http://localhost/qdrant/dashboard/", "/qdrant"),
+        ("http://localhost/", ""),
+    ],
+)
+def test_a_path_is_used_and_not_shown(url: str, prefix: str) -> None:
+    address = parse_address(url)
+
+    assert address.prefix == prefix
+    assert "SECRET" not in address.url
 
 
 @pytest.mark.parametrize(

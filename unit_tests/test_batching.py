@@ -183,6 +183,24 @@ def test_a_delete_takes_a_place_like_a_point() -> None:
     assert [_positions(each) for each in _batches(deletes, BatchBounds(points=2))] == [[1, 2], [3]]
 
 
+def test_a_batch_tells_its_lines_and_its_stream() -> None:
+    found = batch(
+        entry(9, DEDUP, id=1, text="newer", updated=2),
+        entry(3, DEDUP, id=2, text="x", updated=1),
+        entry(12, DEDUP, id=1, text="older", updated=1),
+    )
+
+    assert found.whereabouts() == "in lines 3 to 9 of the input, stream users"
+
+
+def test_a_batch_of_many_streams_names_three_of_them() -> None:
+    names = ["d", "b", "a", "c"]
+    entries = [entry(number, stream(name), id=1, text="x") for number, name in enumerate([*names, "a"], 1)]
+
+    assert batch(*entries[:3]).whereabouts() == "in lines 1 to 3 of the input, stream a, b, d"
+    assert batch(*entries).whereabouts() == "in lines 1 to 5 of the input, stream a, b, c, …"
+
+
 class TestAge:
     BOUNDS = BatchBounds(points=2, linger_seconds=2.5)
 

@@ -109,6 +109,14 @@ def test_catalog_out_of_shape_is_refused(config: Config, raw: object) -> None:
         read_catalog(raw, config)
 
 
+@pytest.mark.parametrize("members", [{"name": "a\ud800"}, {"name": "s", "namespace": "\udfff"}])
+def test_stream_whose_name_is_no_unicode_is_refused(config: Config, members: Json) -> None:
+    with pytest.raises(ConfigError, match="a stream whose name or namespace is not valid Unicode; rename it") as caught:
+        read_one(config, **members)
+
+    caught.value.message.encode()
+
+
 @pytest.mark.parametrize("raw", [None, {}, {"stream": None}, {"stream": {}}, {"stream": {"name": None}}])
 def test_entry_without_a_stream_is_refused(config: Config, raw: object) -> None:
     with pytest.raises(ConfigError, match="an entry without a stream name"):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from builders import RecordingEmbedder, catalog, config
+from builders import RUN, RecordingEmbedder, catalog, config
 from memory_store import MemoryStore
 
 from destination_qdrant.collection import PROBE, check_fits, prepare, probe_dimensions, wanted_vector
 from destination_qdrant.errors import ConfigError
-from destination_qdrant.points import AIRBYTE_INDEXES, INDEXES, NAMESPACE, RUN_ID, STREAM
+from destination_qdrant.generations import outdated
+from destination_qdrant.points import AIRBYTE_INDEXES, INDEXES, NAMESPACE, RUN_ID, STREAM, of_airbyte
 from destination_qdrant.protocol import Descriptor
 from destination_qdrant.qdrant.base import CollectionInfo, VectorSchema
 from destination_qdrant.vectors import UNNAMED
@@ -48,7 +50,7 @@ def _names(store: MemoryStore) -> list[str]:
 
 def test_a_missing_collection_is_created_as_configured() -> None:
     store = MemoryStore()
-    prepare(store, config(), RecordingEmbedder(), CATALOG)
+    prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN)
 
     assert store.called("create") == [{UNNAMED: FITTING}]
     assert store.called("create_indexes") == [INDEXES]
@@ -56,7 +58,7 @@ def test_a_missing_collection_is_created_as_configured() -> None:
 
 def test_an_existing_collection_is_kept_as_it_is() -> None:
     store = MemoryStore({UNNAMED: FITTING, "other": VectorSchema("sparse")})
-    prepare(store, config(), RecordingEmbedder(), CATALOG)
+    prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN)
 
     assert "create" not in _names(store)
     assert store.called("create_indexes") == [INDEXES]
@@ -64,10 +66,10 @@ def test_an_existing_collection_is_kept_as_it_is() -> None:
 
 @pytest.mark.parametrize("store", [MemoryStore(), MemoryStore({UNNAMED: FITTING})], ids=["missing", "existing"])
 def test_indexes_are_there_before_the_first_filter_runs(store: MemoryStore) -> None:
-    prepare(store, config(), RecordingEmbedder(), CATALOG)
+    prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN)
     names = _names(store)
 
-    assert names.index("create_indexes") < names.index("count")
+    assert names.index("create_indexes") < names.index("scroll")
 
 
 @pytest.mark.parametrize(
@@ -78,23 +80,23 @@ def test_a_collection_that_does_not_fit_is_refused_before_anything_changes(schem
     store = MemoryStore({UNNAMED: schema})
 
     with pytest.raises(ConfigError, match="indexing"):
-        prepare(store, config(), RecordingEmbedder(), CATALOG)
+        prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN)
     assert _names(store) == ["describe"]
 
 
 def test_a_collection_that_somebody_else_created_meanwhile_is_compared_too() -> None:
     with pytest.raises(ConfigError, match="3-dimensional"):
-        prepare(AppearedMeanwhile(), config(), RecordingEmbedder(), CATALOG)
+        prepare(AppearedMeanwhile(), config(), RecordingEmbedder(), CATALOG, run_id=RUN)
 
 
 def test_a_collection_that_is_not_there_after_creating_it_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"was created .* and is not there"):
-        prepare(NeverThere(), config(), RecordingEmbedder(), CATALOG)
+        prepare(NeverThere(), config(), RecordingEmbedder(), CATALOG, run_id=RUN)
 
 
 def test_dimensions_that_are_not_known_are_measured_by_one_short_text() -> None:
     store, embedder = MemoryStore(), Undeclared()
-    prepare(store, config(), embedder, CATALOG)
+    prepare(store, config(), embedder, CATALOG, run_id=RUN)
 
     assert embedder.texts == [PROBE]
     assert store.called("create") == [{UNNAMED: FITTING}]
@@ -102,7 +104,7 @@ def test_dimensions_that_are_not_known_are_measured_by_one_short_text() -> None:
 
 def test_known_dimensions_cost_no_request() -> None:
     embedder = RecordingEmbedder()
-    prepare(MemoryStore(), config(), embedder, CATALOG)
+    prepare(MemoryStore(), config(), embedder, CATALOG, run_id=RUN)
 
     assert embedder.requests == []
 
@@ -117,12 +119,52 @@ def test_streams_under_whose_name_airbytes_connector_left_points_are_found() -> 
     store.put("ours", **{STREAM: "users", NAMESPACE: "", RUN_ID: "before"})
     store.put("nobody's", text="by hand")
 
-    assert prepare(store, config(), RecordingEmbedder(), CATALOG) == {Descriptor("shop", "orders")}
+    assert prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN) == {Descriptor("shop", "orders")}
     assert store.called("create_indexes") == [INDEXES, AIRBYTE_INDEXES]
 
 
 def test_no_points_of_airbytes_connector_need_no_index() -> None:
-    assert prepare(MemoryStore(), config(), RecordingEmbedder(), CATALOG) == frozenset()
+    assert prepare(MemoryStore(), config(), RecordingEmbedder(), CATALOG, run_id=RUN) == frozenset()
+
+
+REPLACING = [
+    {"destination_sync_mode": "overwrite"},
+    {"generation_id": 7, "minimum_generation_id": 7},
+    {"generation_id": 1, "minimum_generation_id": 1},
+]
+
+
+@pytest.mark.parametrize("members", REPLACING)
+def test_what_the_end_of_a_replacement_filters_by_is_tried_before_anything_is_written(members: dict[str, Any]) -> None:
+    of = catalog({"stream": {"name": "users"}, **members})
+    store = MemoryStore({UNNAMED: FITTING})
+    prepare(store, config(), RecordingEmbedder(), of, run_id=RUN)
+    tried = store.called("scroll")
+
+    assert list(outdated(of.streams[0], RUN))
+    assert tried == [*outdated(of.streams[0], RUN), of_airbyte(of.streams[0])]
+    assert {"count", "upsert", "delete_where"}.isdisjoint(_names(store))
+
+
+def test_a_filter_that_qdrant_refuses_fails_the_sync_early() -> None:
+    store = MemoryStore({UNNAMED: FITTING})
+    store.faults["scroll"] = ConfigError("Qdrant refuses the filter.")
+
+    with pytest.raises(ConfigError, match="refuses the filter"):
+        prepare(
+            store,
+            config(),
+            RecordingEmbedder(),
+            catalog({"stream": {"name": "users"}, **REPLACING[0]}),
+            run_id=RUN,
+        )
+
+
+def test_a_stream_that_replaces_nothing_is_only_asked_for_points_of_airbytes_connector() -> None:
+    store = MemoryStore({UNNAMED: FITTING})
+    prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN)
+
+    assert store.called("scroll") == [of_airbyte(each) for each in CATALOG.streams]
 
 
 def test_a_collection_that_does_not_exist_fits() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 from pydantic import ValidationError
 
-from destination_qdrant import config as module
 from destination_qdrant.config import (
     ApiKeyAuth,
     AzureOpenAI,
@@ -35,6 +33,7 @@ from destination_qdrant.config import (
     secrets,
     secrets_of_raw,
 )
+from destination_qdrant.config_problems import describe
 from destination_qdrant.errors import ConfigError
 from destination_qdrant.spec import connector_spec
 
@@ -264,7 +263,7 @@ def test_folders_are_for_machines_of_ones_own(mode: str) -> None:
     assert config.indexing.embedded_folder == Path("/data")
 
 
-@pytest.mark.parametrize("name", ["a", "x" * 255, "My documents", "Bücher", "a.b", "...", "-"])
+@pytest.mark.parametrize("name", ["a", "x" * 255, "é" * 127, "My documents", "Bücher", "a.b", "...", "-"])
 def test_collection_names_that_qdrant_takes(name: str) -> None:
     assert parse_config(changed("indexing.collection", name)).indexing.collection == name
 
@@ -393,9 +392,12 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
             changed("processing.text_splitter", {"mode": "separator", "separators": ['"."', "\\n"]}),
             'processing.text_splitter.separators[1] must be a text in double quotes, such as "\\n" or "."',
         ),
-        (
-            changed("processing.text_splitter", {"mode": "separator", "separators": ["7"]}),
-            'processing.text_splitter.separators[0] must be a text in double quotes, such as "\\n" or "."',
+        *(
+            (
+                changed("processing.text_splitter", {"mode": "separator", "separators": [separator]}),
+                'processing.text_splitter.separators[0] must be a text in double quotes, such as "\\n" or "."',
+            )
+            for separator in ("7", "[" * 100_000)
         ),
         (
             changed("processing.text_splitter", {"mode": "markdown", "split_level": 7}),
@@ -470,7 +472,13 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
             for path in ("indexing.url", "indexing.collection")
         ),
         (changed("indexing.collection", " "), "indexing.collection must not be empty"),
-        (changed("indexing.collection", "x" * 256), "indexing.collection must not have more than 255 characters"),
+        *(
+            (
+                changed("indexing.collection", name),
+                "indexing.collection must not be longer than 255 bytes (a letter with an accent takes two)",
+            )
+            for name in ("x" * 256, "é" * 128, "é" * 250)
+        ),
         *(
             (
                 changed("indexing.collection", name),
@@ -646,10 +654,8 @@ def test_authentication_by_key() -> None:
 
 
 def test_an_error_of_pydantic_without_a_sentence_still_names_the_field() -> None:
-    describe: Callable[[Any], str] = partial(module._describe)  # noqa: SLF001 -- no input reaches this line today
-
-    assert describe({"loc": ("indexing", "url"), "type": "new", "input": 1}) == "indexing.url is not valid"
-    assert describe({"loc": ("a",), "type": "int_type", "input": object()}) == (
+    assert describe({"loc": ("indexing", "url"), "type": "new", "input": 1}, {}) == "indexing.url is not valid"
+    assert describe({"loc": ("a",), "type": "int_type", "input": object()}, {}) == (
         "a must be a whole number, not something else"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -23,6 +24,14 @@ from destination_qdrant.cursors import cursor_text, is_newer
         (10**32, "100000000000000000000000000000000"),
         (0.1, "0.1"),
         (1e300, "1e+300"),
+        (Decimal("1.00000000000000000001"), "1.00000000000000000001"),
+        (Decimal("1e400"), "1E+400"),
+        ("x" * 128, "x" * 128),
+        ("x" * 129, ""),
+        (10**127, "1" + "0" * 127),
+        (10**128, ""),
+        (Decimal("0." + "1" * 126), "0." + "1" * 126),
+        (Decimal("0." + "1" * 127), ""),
         (True, ""),
         ({"a": 1}, ""),
         ([1], ""),
@@ -54,6 +63,10 @@ def test_cursor_is_kept_as_exact_text(value: Any, text: str | None) -> None:
         ("1e400", 1e308),
         ("1e-400", "0"),
         (1e100, 10**99),
+        (Decimal("1.00000000000000000002"), Decimal("1.00000000000000000001")),
+        (Decimal("2e400"), Decimal("1e400")),
+        (Decimal("1e400"), 1e308),
+        ("9" * 129, None),  # too long to be compared, yet not missing
         (" 10 ", "9"),
         ("2024-01-02", "2024-01-01"),
         ("2024-01-01T00:00:01Z", "2024-01-01"),
@@ -101,6 +114,7 @@ def test_newer_one_is_known_in_both_directions(newer: Any, older: Any) -> None:
         ({"a": 2}, {"a": 1}),
         ([2], [1]),
         ("9" * 200, "1"),
+        (10**128, 1),
         ("2024-01-02" + "0" * 200, "2024-01-01"),
     ],
 )

@@ -24,6 +24,7 @@ USERS = stream("users", cursor_field=["updated"])
 NO_CURSOR = stream("users")
 APPEND = stream("users", destination_sync_mode="append")
 NO_KEY = stream("users", destination_sync_mode="append", primary_key=[])
+REFRESHED = {"generation_id": 7, "minimum_generation_id": 7}
 REFRESH = stream("users", cursor_field=["updated"], generation_id=7, minimum_generation_id=7)
 BEFORE_REFRESH = stream("users", cursor_field=["updated"], generation_id=6)
 
@@ -294,35 +295,47 @@ def _with_airbytes(store: MemoryStore, embedder: RecordingEmbedder, of: Destinat
     return Site(store, embedder, FORM, airbyte_streams=frozenset({of.descriptor}))
 
 
-def test_points_of_airbytes_connector_for_the_same_record_are_replaced(
+def test_points_of_airbytes_connector_for_the_same_record_are_replaced_during_a_refresh(
     store: MemoryStore, embedder: RecordingEmbedder
 ) -> None:
-    site = _with_airbytes(store, embedder, NO_CURSOR, "users_abc")
-    _deliver(site, entry(1, NO_CURSOR, id="xyz", text="another"))
+    site = _with_airbytes(store, embedder, REFRESH, "users_abc")
+    _deliver(site, entry(1, REFRESH, id="xyz", text="another"))
 
     assert _texts(store) == ["another", "theirs"]
 
-    _deliver(site, entry(2, NO_CURSOR, id="abc", text="ours"))
+    _deliver(site, entry(2, REFRESH, id="abc", text="ours"))
 
     assert _texts(store) == ["another", "ours"]
     assert _writes(store) == ["upsert", "upsert", "delete"]
 
 
-def test_a_deleted_record_takes_points_of_airbytes_connector_with_it(
+def test_a_record_deleted_during_a_refresh_takes_points_of_airbytes_connector_with_it(
     store: MemoryStore, embedder: RecordingEmbedder
 ) -> None:
-    site = _with_airbytes(store, embedder, NO_CURSOR, "users_abc")
-    _deliver(site, entry(1, NO_CURSOR, id="abc", _ab_cdc_deleted_at="2026-01-01"))
+    site = _with_airbytes(store, embedder, REFRESH, "users_abc")
+    _deliver(site, entry(1, REFRESH, id="abc", _ab_cdc_deleted_at="2026-01-01"))
 
     assert store.points == {}
+
+
+@pytest.mark.parametrize("generations", [{}, {"generation_id": 7}, {"generation_id": 1, "minimum_generation_id": 1}])
+@pytest.mark.parametrize("data", [{"text": "ours"}, {"text": ""}, {"_ab_cdc_deleted_at": "2026-01-01"}])
+def test_without_a_certain_replacement_points_of_airbytes_connector_stay(
+    store: MemoryStore, embedder: RecordingEmbedder, generations: dict[str, int], data: dict[str, Any]
+) -> None:
+    of = stream("users", **generations)
+    site = _with_airbytes(store, embedder, of, "users_abc")
+    _deliver(site, entry(1, of, id="abc", **data))
+
+    assert "theirs" in store.points
 
 
 @pytest.mark.parametrize(
     ("of", "key", "record_id"),
     [
-        (stream("users"), 1, "users_1"),  # may be the key "1"
-        (stream("users", namespace="x"), "abc", "x_users_abc"),  # may be the stream x_users
-        (stream("old_users"), "abc", "old_users_abc"),  # may be the stream users of the namespace old
+        (REFRESH, 1, "users_1"),  # may be the key "1"
+        (stream("users", "x", **REFRESHED), "abc", "x_users_abc"),  # may be the stream x_users
+        (stream("old_users", **REFRESHED), "abc", "old_users_abc"),  # may be the stream users of the namespace old
     ],
 )
 @pytest.mark.parametrize("data", [{"text": "ours"}, {"_ab_cdc_deleted_at": "2026-01-01"}])

@@ -7,8 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -202,6 +204,51 @@ def test_a_connection_that_fails_is_tried_again_and_then_transient() -> None:
     with pytest.raises(TransientError, match="Cohere could not be reached"):
         wire.embedder().embed_documents(["a"])
     assert sum(wire.slept) == 60
+
+
+@pytest.mark.parametrize("failure", [httpx.InvalidURL(KEY), httpx.UnsupportedProtocol(KEY)])
+def test_an_address_that_cannot_be_asked_is_not_tried_again(failure: Exception) -> None:
+    def answer(_: dict[str, Any]) -> httpx.Response:
+        raise failure
+
+    wire = Wire(answer)
+    with pytest.raises(ConfigError, match=r"^Cohere cannot be asked; check the network and the proxy") as caught:
+        wire.embedder().embed_documents(["a"])
+    assert wire.slept == []
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_takes_no_text_to_another_host(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths: list[str] = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # the name is that of http.server
+            paths.append(self.path)
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            self.send_response(status)
+            self.send_header("location", "/elsewhere")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_GET = do_POST  # noqa: N815 -- the name is that of http.server
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        monkeypatch.setattr("destination_qdrant.embedding.cohere._ADDRESS", f"http://127.0.0.1:{server.server_port}")
+        try:
+            embedder = CohereEmbedder(cohere_client(KEY), "embed-new", None, Patience(RetryPolicy(0)))
+            with pytest.raises(ConfigError, match=rf"Something between .* redirects .* \(HTTP {status}\)"):
+                embedder.embed_documents([TEXT])
+        finally:
+            server.shutdown()
+            thread.join()
+
+    assert paths == ["/v2/embed"]
 
 
 def test_a_request_that_is_too_large_is_cut_and_stays_in_order() -> None:

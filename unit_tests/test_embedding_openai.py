@@ -265,7 +265,7 @@ def test_a_request_that_both_encodings_do_not_mend_is_the_users_to_change() -> N
 
     with pytest.raises(ConfigError, match=r"embedding\.model_name") as caught:
         wire.compatible().embed_documents([TEXT, TEXT])
-    assert caught.value.detail == "HTTP 400 invalid_model a_type"
+    assert caught.value.detail == "HTTP 400 invalid_model"
     assert [body["encoding_format"] for body in wire.bodies] == ["base64", "float"]
 
 
@@ -277,7 +277,7 @@ def test_a_request_that_both_encodings_do_not_mend_is_the_users_to_change() -> N
     ("status", "code", "match"),
     [
         (401, "invalid_api_key", r"does not accept the key in embedding\.openai_key"),
-        (403, "unsupported_country", r"embedding\.openai_key"),
+        (403, "unsupported_country_region_territory", r"embedding\.openai_key"),
         (404, "model_not_found", r"embedding\.model_name"),
         (429, "insufficient_quota", "no quota left"),
     ],
@@ -287,7 +287,7 @@ def test_what_the_user_must_change_is_not_tried_again(status: int, code: str, ma
 
     with pytest.raises(ConfigError, match=match) as caught:
         wire.openai().embed_documents([TEXT])
-    assert caught.value.detail == f"HTTP {status} {code} a_type"
+    assert caught.value.detail == f"HTTP {status} {code}"
     assert (len(wire.requests), wire.slept) == (1, [])
 
 
@@ -336,6 +336,34 @@ def test_a_request_that_is_too_large_is_cut_and_stays_in_order() -> None:
     refused = sum(len(body["input"]) > 32 for body in wire.bodies)
     embedder.embed_documents(texts)
     assert refused == sum(len(body["input"]) > 32 for body in wire.bodies)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [httpx2.InvalidURL(KEY), httpx2.UnsupportedProtocol(KEY), UnicodeError(KEY)],
+    ids=lambda it: type(it).__name__,
+)
+def test_an_address_that_is_found_bad_only_when_sending_is_the_users_to_change(failure: Exception) -> None:
+    def answer(_: dict[str, Any]) -> httpx2.Response:
+        raise failure
+
+    wire = Wire(answer)
+    with pytest.raises(ConfigError, match=r"^embedding\.base_url is no address that can be asked") as caught:
+        wire.compatible().embed_documents(["a"])
+    assert (len(wire.requests), wire.slept) == (1, [])
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+    with pytest.raises(ConfigError, match=r"^OpenAI cannot be asked; check the network and the proxy settings"):
+        wire.openai().embed_documents(["a"])
+
+
+def test_a_code_that_echoes_the_key_or_the_text_is_not_shown() -> None:
+    error = {"message": "no", "code": KEY, "type": TEXT.split()[1]}
+    wire = Wire(lambda _: httpx2.Response(403, json={"error": error}))
+
+    with pytest.raises(ConfigError) as caught:
+        wire.openai().embed_documents([TEXT])
+    assert caught.value.detail == "HTTP 403"
 
 
 @pytest.mark.parametrize(
@@ -440,9 +468,9 @@ class _Service(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _served() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Service) as server:
-        thread = threading.Thread(target=server.serve_forever)
+def _served(handler: type[BaseHTTPRequestHandler] = _Service) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}/v1/"
@@ -463,3 +491,42 @@ def test_a_real_server_is_asked_through_the_sdks_own_client() -> None:
     embedder = OpenAIEmbedder(compatible_client("", address), compatible_target("m", 4), patience)
     with pytest.raises(TransientError, match=r"could not be reached; check embedding\.base_url"):
         embedder.embed_documents(texts)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(("kind", "field"), [("compatible", "embedding.base_url"), ("azure", "embedding.api_base")])
+def test_a_redirect_takes_no_text_to_another_host(kind: str, field: str, status: int) -> None:
+    paths: list[str] = []
+
+    class Redirecting(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:  # the name is that of http.server
+            paths.append(self.path)
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(status)
+            self.send_header("location", "/elsewhere")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_GET = do_POST  # noqa: N815 -- the name is that of http.server
+
+        def log_message(self, *_: object) -> None:
+            """Keep quiet."""
+
+    patience = Patience(RetryPolicy(0), sleep=lambda _: None)
+    with _served(Redirecting) as address:
+        if kind == "azure":
+            client = azure_client(KEY, address, "dep", "2024-10-21")
+            embedder = OpenAIEmbedder(client, azure_target("dep", None), patience)
+        else:
+            embedder = OpenAIEmbedder(compatible_client(KEY, address), compatible_target("m", 4), patience)
+        with pytest.raises(ConfigError, match=rf"redirects to another address \(HTTP {status}\).*{field}"):
+            embedder.embed_documents([TEXT])
+
+    assert len(paths) == 1
+    assert "/elsewhere" not in paths
+
+
+def test_openai_itself_is_asked_without_following_redirects() -> None:
+    client = openai_client(KEY)
+
+    assert client._client.follow_redirects is False  # noqa: SLF001 -- no server here can redirect its fixed address

@@ -10,7 +10,6 @@ from destination_qdrant.embedding.service import (
     Service,
     TooLarge,
     check_dimensions,
-    clean_address,
     clean_key,
     refused,
     seconds,
@@ -84,19 +83,46 @@ def test_what_is_about_the_encoding_is_not_about_size(text: str) -> None:
     assert isinstance(refused(Refusal(400, text=text), SERVICE), InvalidRequestError)
 
 
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+def test_a_redirection_names_the_address_or_what_stands_between(status: int) -> None:
+    configured = refused(Refusal(status), SERVICE)
+    fixed = refused(Refusal(status), Service("Service", key="embedding.key", model="embedding.model_name"))
+
+    assert str(configured) == (
+        f"Service redirects to another address (HTTP {status}), which the connector does not send records to; "
+        "set embedding.base_url to the address of the service itself."
+    )
+    assert str(fixed) == (
+        f"Something between the connector and Service redirects to another address (HTTP {status}), which the "
+        "connector does not send records to; check the network and the proxy settings of the connector's environment."
+    )
+    assert isinstance(configured, ConfigError)
+    assert isinstance(fixed, ConfigError)
+
+
 def test_a_success_that_the_library_cannot_read_is_the_providers_fault() -> None:
     assert isinstance(refused(Refusal(200, text="<html>"), SERVICE), SystemFault)
 
 
-def test_only_short_identifiers_reach_the_detail() -> None:
-    assert Refusal(400, code="a_code", kind="invalid.type-1").detail == "HTTP 400 a_code invalid.type-1"
-    assert Refusal(400, code="Wrong key sk-123", kind="x" * 65).detail == "HTTP 400"
-    assert Refusal(400, code="line\n").detail == "HTTP 400"
+@pytest.mark.parametrize(
+    ("code", "kind", "detail"),
+    [
+        ("invalid_api_key", "invalid_request_error", "HTTP 400 invalid_api_key invalid_request_error"),
+        ("DeploymentNotFound", "", "HTTP 400 DeploymentNotFound"),
+        ("", "rate_limit_error", "HTTP 400 rate_limit_error"),
+        ("sk-123", "Alice", "HTTP 400"),
+        ("invalid_api_key_sk-123", "invalid_api_key\n", "HTTP 400"),
+        ("Wrong key sk-123", "x" * 65, "HTTP 400"),
+    ],
+)
+def test_only_known_codes_reach_the_detail(code: str, kind: str, detail: str) -> None:
+    """A server can put part of the key, or a word of a record, in the place of a code."""
+    assert Refusal(400, code=code, kind=kind).detail == detail
 
 
 def test_the_providers_text_reaches_nothing() -> None:
     for status in range(200, 600):
-        error = refused(Refusal(status, code="sk 1", kind="a secret", text="your secret sk-1 exceeds"), SERVICE)
+        error = refused(Refusal(status, code="secret", kind="a_secret", text="your secret sk-1 exceeds"), SERVICE)
         shown = getattr(error, "failure", error)
         assert "secret" not in f"{error} {shown.message} {shown.detail}"
 
@@ -139,15 +165,3 @@ def test_a_key_that_no_header_can_hold_is_refused_without_being_quoted(key: str)
         clean_key(key, "embedding.key")
 
     assert "sk" not in caught.value.message.removeprefix("embedding.key")
-
-
-def test_an_address_loses_the_blanks_around_it() -> None:
-    assert clean_address(" http://localhost:11434/v1\n", "embedding.base_url") == "http://localhost:11434/v1"
-
-
-@pytest.mark.parametrize(
-    "address", ["", "localhost:80", "ftp://localhost", "http://", "http://localhost:port", "http://[::1"]
-)
-def test_what_is_no_http_address_is_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match=r"embedding\.base_url must be an address"):
-        clean_address(address, "embedding.base_url")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_qdrant.fields import DEEPEST, FieldPath, clean_text, declared_types, select, storable
+from destination_qdrant.fields import DEEPEST, FieldPath, clean_text, declared_types, note, nulled, select, storable
 
 Json = dict[str, Any]
 
@@ -38,9 +38,31 @@ def paths(draw: st.DrawFn) -> str:
     return "." * draw(st.integers(0, 1)) + ".".join(steps)
 
 
+def outermost(data: Json, path: str) -> list[Any]:
+    """What dpath finds, without what lies inside of something else that it finds."""
+    found = [(tuple(at.split(".")), value) for at, value in dpath.search(data, path, yielded=True, separator=".")]
+    places = {at for at, _ in found}
+    return [value for at, value in found if not any(at[:end] in places for end in range(1, len(at)))]
+
+
 @given(DATA, st.lists(LITERAL, min_size=1, max_size=4).map(".".join) | paths())
-def test_path_finds_what_dpath_finds_in_the_same_order(data: Json, path: str) -> None:
-    assert FieldPath(path).values(data) == dpath.values(data, path, separator=".")
+def test_path_finds_what_dpath_finds_in_the_same_order_but_nothing_twice(data: Json, path: str) -> None:
+    assert FieldPath(path).values(data) == outermost(data, path)
+
+
+def test_what_is_inside_a_found_value_is_not_found_again() -> None:
+    data: Json = {"a": {"a": 1, "b": {"a": 2}}, "b": {"a": 3}}
+
+    assert FieldPath("**.a").values(data) == [{"a": 1, "b": {"a": 2}}, 3]
+    assert FieldPath("**").values(data) == [{"a": 1, "b": {"a": 2}}, {"a": 3}]
+
+
+def test_a_deep_record_is_not_multiplied_by_its_depth() -> None:
+    data: Json = {"a": "end"}
+    for _ in range(900):
+        data = {"a": data}
+
+    assert FieldPath("**.a").values(data) == [data["a"]]
 
 
 RECORD: Json = {
@@ -74,7 +96,8 @@ RECORD: Json = {
         ("comments.[01].text", ["one", "two"]),
         ("**.text", ["one", "two"]),
         ("**.**.text", ["one", "two"]),
-        ("user.**", [{"name": "N", "tags": ["x", "y"]}, "N", ["x", "y"], "x", "y"]),
+        ("user.**", [{"name": "N", "tags": ["x", "y"]}]),
+        ("user.**.*", ["N", ["x", "y"]]),
         ("dotted.name", ["D"]),
         ("user.name", ["own"]),
         ("", []),
@@ -88,7 +111,7 @@ def test_a_field_named_by_the_whole_pattern_comes_first() -> None:
     assert FieldPath("a.*").values({"a": {"b": 1}, "a.*": 2}) == [2]
 
 
-@pytest.mark.parametrize("path", ["**.b", "**", "*.**.b", ".".join(["a"] * 900)])
+@pytest.mark.parametrize("path", ["**.b", "*.**.b", ".".join(["a"] * 900)])
 def test_paths_reach_into_records_of_any_depth(path: str) -> None:
     data: Json = {"b": "end"}
     for _ in range(900):
@@ -261,6 +284,33 @@ def test_noted_field_can_itself_be_stored() -> None:
     storable(["\ud800", math.nan], "n\ud800", noted)
 
     assert [change["field"] for change in noted] == ["n\ufffd", "n\ufffd"]
+
+
+def test_after_twenty_fields_a_star_stands_for_all_others_once_for_each_kind_of_loss() -> None:
+    noted: list[dict[str, str]] = []
+    for number in range(30):
+        note(nulled(f"f{number}", "R"), noted)
+        note(nulled(f"f{number}", "R"), noted)
+    note(nulled("late", "ANOTHER"), noted)
+
+    assert [change["field"] for change in noted] == [*(f"f{number}" for number in range(20)), "*", "*"]
+    assert noted[-2:] == [nulled("*", "R"), nulled("*", "ANOTHER")]
+
+
+def test_there_are_never_more_than_forty_notes() -> None:
+    noted: list[dict[str, str]] = []
+    for number in range(100):
+        note(nulled("f", f"reason {number}"), noted)
+
+    assert len(noted) == 40
+
+
+def test_a_note_keeps_what_airbyte_names_cut_to_256_characters() -> None:
+    noted: list[dict[str, str]] = []
+    note({"field": "f\ud800" + "x" * 300, "change": 5, "reason": "r" * 300, "more": "m", "n": [1]}, noted)
+    note({"reason": "R"}, noted)
+
+    assert noted == [{"field": "f\ufffd" + "x" * 254, "change": "5", "reason": "r" * 256}, {"reason": "R"}]
 
 
 @pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}], ids=["lists", "objects"])

@@ -193,7 +193,7 @@ def test_points_of_airbytes_connector_go_only_where_their_stream_can_be_no_other
         ("GLOBAL", (), True, {"users", "other"}),
         ("GLOBAL", (Descriptor("source", "people"),), True, {"users", "other"}),
         ("LEGACY", (), True, {"users", "other"}),
-        ("GLOBAL", (USERS,), True, {"users"}),
+        ("GLOBAL", (USERS,), True, {"users", "other"}),  # the other may have another name at the source
         ("GLOBAL", (USERS,), False, {"users"}),
         ("GLOBAL", (Descriptor("source", "people"),), False, set()),
         ("GLOBAL", (), False, set()),
@@ -212,6 +212,23 @@ def test_of_which_streams_a_state_speaks(
 
     assert {each.stream.descriptor.name for each in verdicts if each.remove} == spoken_of
     assert {each.stream.descriptor.name for each in verdicts if each.silent} == {"users", "other"} - spoken_of
+
+
+@pytest.mark.parametrize("with_record", [False, True])
+@pytest.mark.parametrize("other_mode", ["overwrite", "append"])
+def test_a_reset_of_everything_is_a_clear_only_without_records_and_where_all_is_overwritten(
+    *, with_record: bool, other_mode: str
+) -> None:
+    of = catalog(
+        {"stream": {"name": "users"}, "destination_sync_mode": "overwrite"},
+        {"stream": {"name": "other"}, "destination_sync_mode": other_mode},
+    )
+    ends = StreamEnds(of)
+    ends.state(State(b"", "GLOBAL", (), is_reset=True))
+    if with_record:
+        ends.record(of.streams[1])
+
+    assert _kind(ends.verdicts(RUN)[0]) == (REMOVES if (other_mode, with_record) == ("overwrite", False) else SILENT)
 
 
 def test_a_status_of_an_unknown_stream_is_told_apart() -> None:

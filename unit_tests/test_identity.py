@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
@@ -175,6 +177,94 @@ DIFFERENT: list[Json] = [
 
 def test_keys_of_all_kinds_are_told_apart() -> None:
     assert len({record_key(data, COLUMNS).text for data in DIFFERENT}) == len(DIFFERENT)
+
+
+EXACT = [
+    "1.00000000000000000001",
+    "1.00000000000000000002",
+    "-1.00000000000000000001",
+    "100000000000000000001e-21",
+    "1",
+    "1e400",
+    "2e400",
+    "1e401",
+    "1e402",
+    "-1e401",
+    "1e-400",
+    "2e-400",
+    "0",
+    "1e25",
+    "10000000000000000905969664",  # the float next to 1e25
+    "9007199254740993.0",
+    "9007199254740992.0",
+    "0.1",
+    "0.1000000000000000055511151231257827",  # the float that 0.1 is
+]
+
+
+def test_numbers_that_only_a_float_would_merge_are_different_keys() -> None:
+    keys = {record_key({"id": Decimal(number)}, ID).text for number in EXACT}
+
+    assert len(keys) == len(EXACT)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("1.5", "1.50"),
+        ("1.00000000000000000001", "1.0000000000000000000100"),
+        ("10e401", "1e402"),
+        ("100e-402", "1e-400"),
+        ("0.0", "-0.000"),
+        ("1e400", "10e399"),
+    ],
+)
+def test_spellings_of_a_number_are_one_key(one: str, other: str) -> None:
+    assert record_key({"id": Decimal(one)}, ID) == record_key({"id": Decimal(other)}, ID)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**300), 10**300))
+def test_a_number_that_a_float_or_integer_keeps_has_the_key_it_always_had(number: float) -> None:
+    exact = Decimal(repr(number))
+    ordinary = int(exact) if exact == exact.to_integral_value() else number
+
+    assert record_key({"id": exact}, ID) == record_key({"id": ordinary}, ID)
+    assert canonical(ordinary) in record_key({"id": exact}, ID).text or len(canonical(ordinary)) > 1000
+
+
+def test_an_exact_number_meets_no_written_key() -> None:
+    exact = record_key({"id": Decimal("1e401")}, ID)
+
+    assert exact.text == '[[["id"],"1e401","decimal"]]'
+    assert exact != record_key({"id": "1e401"}, ID)
+    assert exact != record_key({"id": ["1e401", "decimal"]}, ID)
+
+
+@pytest.mark.parametrize("number", ["0.5", "1.00000000000000000001", "1e25", "1e400"])
+def test_inside_of_a_value_a_number_is_the_float_that_it_is_elsewhere(number: str) -> None:
+    """Whether the line was read again may depend on another column, and the key must not."""
+    value = {"x": [Decimal(number)]}
+
+    assert record_key({"id": value}, ID) == record_key({"id": {"x": [float(number)]}}, ID)
+    assert record_key({"other": value}, ID) == record_key({"other": {"x": [float(number)]}}, ID)
+
+
+def test_a_key_of_1024_characters_is_stored_as_it_is() -> None:
+    around = len(record_key({"id": ""}, ID).text)
+    whole = record_key({"id": "x" * (1024 - around)}, ID)
+    longer = record_key({"id": "x" * (1025 - around)}, ID)
+
+    assert len(whole.text) == 1024
+    assert whole.text.startswith('[[["id"],"xxx')
+    assert re.fullmatch(r'\{"digest":"[0-9a-f]{32}"\}', longer.text)
+    assert not longer.is_content
+
+
+def test_long_keys_are_told_apart_by_their_digests() -> None:
+    ends = ["a", "b", ""]
+
+    assert len({record_key({"id": "x" * 3_000_000 + end}, ID).text for end in ends}) == len(ends)
+    assert record_key({"id": "x" * 3000}, ID) == record_key({"id": "x" * 3000}, ID)
 
 
 @pytest.mark.parametrize(("one", "other"), [(1, 1.0), (0, -0.0), (10**22, 1e22), ([1, {"x": 2}], [1.0, {"x": 2.0}])])

@@ -8,7 +8,7 @@ import pytest
 from builders import stream
 from memory_store import MemoryStore
 
-from destination_qdrant.lookup import StoredChunk, is_outdated, look_up, look_up_airbyte
+from destination_qdrant.lookup import StoredChunk, holds, is_outdated, look_up, look_up_airbyte
 from destination_qdrant.points import (
     CONTENT_HASH,
     CURSOR,
@@ -19,6 +19,7 @@ from destination_qdrant.points import (
     RUN_ID,
     STREAM,
 )
+from destination_qdrant.qdrant.base import Equals, Where
 
 USERS = stream("users", cursor_field=["updated"])
 REFRESH = stream("users", cursor_field=["updated"], generation_id=7, minimum_generation_id=7)
@@ -77,6 +78,15 @@ def test_points_of_airbytes_connector_are_found_by_its_record_id() -> None:
     _put(store, "ours", "a", **{RECORD_ID: "users_1"})
 
     assert look_up_airbyte(store, USERS, ["users_1", "users_9"]) == {"users_1": ["1", "2"]}
+
+
+def test_whether_any_point_matches_is_no_matter_of_counts() -> None:
+    store = MemoryStore()
+    _put(store, "1", "a")
+
+    assert holds(store, Where((Equals(RECORD_KEY, "a"),)))
+    assert not holds(store, Where((Equals(RECORD_KEY, "b"),)))
+    assert store.called("count") == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from destination_qdrant import documents, points
+from destination_qdrant import documents, payload
 from destination_qdrant.catalog import DestinationStream, SyncMode
 from destination_qdrant.chunking import Chunk
 from destination_qdrant.documents import Document
@@ -231,10 +231,10 @@ def test_points_of_airbytes_connector_are_those_that_no_run_wrote() -> None:
 
 
 def test_every_filtered_field_has_an_index_and_every_field_is_reserved() -> None:
-    own = {value for name, value in vars(points).items() if name.isupper() and isinstance(value, str)} - {UNNAMED}
+    names = {value for name, value in vars(payload).items() if name.isupper() and isinstance(value, str)}
     filtered = {condition.field for condition in (*of_stream(stream_of()), *of_airbyte(stream_of()).must)}
 
-    assert own == documents.RESERVED
+    assert names == payload.RESERVED
     assert filtered <= set(INDEXES)
     assert {"_ab_record_key", "_ab_generation_id"} <= set(INDEXES)
     assert set(AIRBYTE_INDEXES) == {"_ab_record_id"}

@@ -77,6 +77,55 @@ def test_no_text_of_the_server_is_shown(status: int, text: str) -> None:
     assert "ada@" not in shown.message + shown.detail
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 429, 500])
+@pytest.mark.parametrize(
+    "words",
+    [
+        'Index required but not found for "_ab_stream" of one of the following types: [keyword]',
+        "Wrong input: Vector dimension error: expected dim: 4, got 4711",
+        "Wrong input: Not existing vector name error: x",
+        'Bad request: Limit exceeded 4711 > 3 for "limit"',
+        "Filter condition limit reached (4711 > 3)",
+        "Disk usage is at 47% of total capacity, exceeding the configured limit of 11%",
+        "Max points count limit of 4711 reached!",
+        "Collection already has the maximum number of payload indices (4711)",
+        "JSON payload (4711 bytes) is larger than allowed (limit: 1 bytes)",
+        "Exact search disabled!",
+        "Can't create collection with name x. Alias with the same name already exists",
+        "Must provide an API key",
+        "ExpiredSignature",
+        "InvalidSignature",
+        "Forbidden: Access to collection x is required",
+        "request larger than rate limiter capacity, please try to split your request",
+        "No space left on device",
+        "InferenceService",
+        "not implemented",
+    ],
+)
+def test_words_of_a_payload_that_a_text_quotes_are_not_taken_for_the_servers(status: int, words: str) -> None:
+    found, plain = (meaning(status, f'Format error in JSON body: "{quoted}"') for quoted in (words, ""))
+
+    assert type(found) is type(plain)
+    assert str(found) == str(plain)
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (413, ""),
+        (429, "Rate limiting exceeded: request larger than rate limiter capacity, please try to split your request"),
+        (400, 'Bad request: Limit exceeded 5 > 2 for "upsert limit". Help: x'),
+    ],
+)
+def test_what_is_too_large_is_said_in_one_sentence_that_can_be_extended(status: int, text: str) -> None:
+    found = meaning(status, text)
+
+    assert isinstance(found, TooLargeError)
+    assert found.message.endswith("raise that limit on the server.")
+    assert found.message.count(". ") == 0
+    assert found.at("stream users, line 7").message.endswith("(stream users, line 7)")
+
+
 def test_retry_after_is_handed_on() -> None:
     found = meaning(429, "Rate limiting exceeded: Write rate limit exceeded", retry_after=12)
 
@@ -123,7 +172,22 @@ def test_a_limit_of_strict_mode_says_how_much_is_allowed() -> None:
             'Index required but not found for "_ab_stream" of one of the following types: [keyword]. Help: Create',
             '"_ab_stream" because the field has no index of type keyword',
         ),
-        (400, 'Index required but not found for "a b c"', "without a fitting index"),
+        (400, 'Index required but not found for "a b c"', "on a field because the field has no fitting index"),
+        (400, 'Bad request: Index required but not found for "mail_of_ada" of one of', "on a field because"),
+        (400, 'Bad request: Index required but not found for ""a b"" of one of the following', "on a field because"),
+        (
+            400,
+            'Bad request: Index required but not found for "_ab_record_id" of one of the following types: [uuid]',
+            '"_ab_record_id" because the field has no index of type keyword',
+        ),
+        (
+            400,
+            (
+                "Wrong input: 2 out of 3 shards failed to apply operation. First error captured: Wrong input: Invalid"
+                "Argument: code: 'Client specified an invalid argument', message: \"Wrong input: Not existing vector name"
+            ),
+            "has other vectors",
+        ),
         (400, "Filter condition limit reached (4 > 3). Help: Reduce", "of 3 conditions or values and was sent 4"),
         (400, "Condition size limit reached (11 > 10). Help: Reduce", "of 10 conditions or values and was sent 11"),
         (

@@ -23,6 +23,7 @@ from .service import (
     broken,
     check_dimensions,
     clean_key,
+    misaddressed,
     refused,
     seconds,
     unreachable,
@@ -64,13 +65,16 @@ MODELS: Final = {
 
 
 def cohere_client(key: str, *, http_client: httpx.Client | None = None) -> cohere.ClientV2:
-    """Cohere itself: the address is passed, so that CO_API_URL redirects no key."""
+    """Cohere itself: the address is passed, so that CO_API_URL redirects no key.
+
+    Redirects are not followed: they would take the text of records to a host that nobody configured.
+    """
     return cohere.ClientV2(
         clean_key(key, "embedding.cohere_key"),
         base_url=_ADDRESS,
         max_retries=0,
         httpx_client=http_client
-        or httpx.Client(timeout=httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT), follow_redirects=True),
+        or httpx.Client(timeout=httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT), follow_redirects=False),
         log_warning_experimental_features=False,
     )
 
@@ -155,6 +159,8 @@ class CohereEmbedder:
             )
         except ApiError as error:
             failure = _translated(error)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            failure = misaddressed(_SERVICE)
         except httpx.HTTPError as error:  # the SDK lets through what its HTTP library raises without an answer
             failure = unreachable(_SERVICE, type(error).__name__)
         except (TypeError, ValueError, AttributeError):  # and what its parser raises over JSON of another shape

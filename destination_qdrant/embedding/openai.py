@@ -7,13 +7,15 @@ order, and turn a proxy's HTML page into an AttributeError.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
 
+import httpx2
 import orjson
-from openai import APIConnectionError, APIError, APIStatusError, AzureOpenAI, OpenAI, Timeout, omit
+from openai import APIConnectionError, APIError, APIStatusError, AzureOpenAI, DefaultHttpxClient, OpenAI, Timeout, omit
 
 from ..vectors import Dense
+from .address import clean_address, unusable_address
 from .answers import Unusable, in_order, vectors
 from .base import TextLimit
 from .openai_targets import Target
@@ -26,21 +28,21 @@ from .service import (
     WrongDimensionsError,
     broken,
     check_dimensions,
-    clean_address,
     clean_key,
+    misaddressed,
     refused,
     seconds,
     unreachable,
 )
-
-if TYPE_CHECKING:
-    import httpx2
 
 _ADDRESS: Final = "https://api.openai.com/v1"
 _TIMEOUT: Final = Timeout(TIMEOUT, connect=CONNECT_TIMEOUT)
 
 #: The SDK refuses an empty key, and servers without keys do not look at it.
 _NO_KEY: Final = "none"
+
+#: What the HTTP library raises over an address, some of it not before it sends.
+_UNUSABLE_ADDRESS: Final = (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError)
 
 Format = Literal["base64", "float"]
 _Client = TypeVar("_Client", bound=OpenAI)
@@ -52,14 +54,12 @@ _Client = TypeVar("_Client", bound=OpenAI)
 
 def openai_client(key: str, *, http_client: httpx2.Client | None = None) -> OpenAI:
     """OpenAI itself."""
-    return _own(
-        OpenAI(
-            api_key=clean_key(key, "embedding.openai_key"),
-            base_url=_ADDRESS,
-            timeout=_TIMEOUT,
-            max_retries=0,
-            http_client=http_client,
-        )
+    return _made(
+        OpenAI,
+        "the address of OpenAI",
+        http_client,
+        api_key=clean_key(key, "embedding.openai_key"),
+        base_url=_ADDRESS,
     )
 
 
@@ -67,30 +67,47 @@ def azure_client(
     key: str, endpoint: str, deployment: str, api_version: str, *, http_client: httpx2.Client | None = None
 ) -> AzureOpenAI:
     """A resource in Azure."""
-    return _own(
-        AzureOpenAI(
-            api_key=clean_key(key, "embedding.openai_key"),
-            azure_endpoint=clean_address(endpoint, "embedding.api_base"),
-            azure_deployment=quote(deployment.strip(), safe=""),
-            api_version=api_version.strip(),
-            timeout=_TIMEOUT,
-            max_retries=0,
-            http_client=http_client,
-        )
+    return _made(
+        AzureOpenAI,
+        "embedding.api_base",
+        http_client,
+        api_key=clean_key(key, "embedding.openai_key"),
+        azure_endpoint=clean_address(endpoint, "embedding.api_base"),
+        azure_deployment=quote(deployment.strip(), safe=""),
+        api_version=api_version.strip(),
     )
 
 
 def compatible_client(key: str, base_url: str, *, http_client: httpx2.Client | None = None) -> OpenAI:
     """Any other service; the key is optional."""
-    return _own(
-        OpenAI(
-            api_key=clean_key(key, "embedding.api_key") if key.strip() else _NO_KEY,
-            base_url=clean_address(base_url, "embedding.base_url"),
-            timeout=_TIMEOUT,
-            max_retries=0,
-            http_client=http_client,
-        )
+    return _made(
+        OpenAI,
+        "embedding.base_url",
+        http_client,
+        api_key=clean_key(key, "embedding.api_key") if key.strip() else _NO_KEY,
+        base_url=clean_address(base_url, "embedding.base_url"),
     )
+
+
+def _made(kind: type[_Client], address: str, http_client: httpx2.Client | None, **options: Any) -> _Client:
+    """A client that follows no redirects: they would take the text of records to a host that nobody configured.
+
+    Args:
+        kind: its class.
+        address: the name of the field that holds the address.
+        http_client: what to send with, in place of the default.
+        options: the address and what goes there.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+    http_client = http_client or DefaultHttpxClient(follow_redirects=False, timeout=_TIMEOUT)
+    try:
+        return _own(kind(**options, timeout=_TIMEOUT, max_retries=0, http_client=http_client))
+    except _UNUSABLE_ADDRESS:
+        failure = unusable_address(address)
+    # outside of the handler, so that the library's exception, which quotes the address, is not chained
+    raise failure
 
 
 def _own(client: _Client) -> _Client:
@@ -176,6 +193,8 @@ class OpenAIEmbedder:
             )
         except APIError as error:
             failure = _translated(error, self._target.service)
+        except _UNUSABLE_ADDRESS:  # the SDK wraps only some of them
+            failure = misaddressed(self._target.service)
         else:
             return answer.content
         # outside of the handler, so that the SDK's exception, which quotes key and input, is not chained
@@ -200,6 +219,8 @@ def _translated(error: APIError, service: Service) -> Exception:
             retry_after=seconds(error.response.headers),
         )
         return refused(refusal, service)
+    if isinstance(error.__cause__, _UNUSABLE_ADDRESS):
+        return misaddressed(service)
     if isinstance(error, APIConnectionError):
         return unreachable(service, type(error).__name__)
     return broken(service, Unusable("the SDK cannot read it"))

@@ -9,7 +9,8 @@ What comes out of a refusal is
     SystemFault         the provider broke its own interface
 
 Providers' texts quote the key and the input. They are matched and never shown, and the exceptions that hold them are
-never chained to ours. Only the HTTP status and short identifiers reach `detail`.
+never chained to ours. Only the HTTP status and the codes that are listed in `codes` reach `detail`: a server can put a part of
+the key or a word of the input in the place of a code.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from ..errors import ConfigError, ConnectorError, SystemFault, TransientError
 from ..retry import Retryable
 from ..vectors import Dense
+from . import codes
+from .address import unusable_address
 from .answers import Unusable
 
 
@@ -78,23 +80,6 @@ def clean_key(key: str, field: str) -> str:
     return key
 
 
-def clean_address(address: str, field: str) -> str:
-    """The address without blanks around it.
-
-    Raises:
-        ConfigError: it is no http address.
-    """
-    address = address.strip()
-    try:
-        parts = urlsplit(address)
-        is_http = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port that is no number, or half an IPv6 address
-        is_http = False
-    if not is_http:
-        raise ConfigError(f"{field} must be an address that begins with https:// or http:// and names a host.")
-    return address
-
-
 # ----------------------------------------------------------------------------------------------------------
 # Refusals
 
@@ -111,19 +96,16 @@ class Refusal:
 
     @property
     def detail(self) -> str:
-        """Status and identifiers, for the operator."""
-        return " ".join((f"HTTP {self.status}", *filter(_IDENTIFIER.fullmatch, (self.code, self.kind))))
+        """Status and known codes, for the operator."""
+        return " ".join((f"HTTP {self.status}", *(code for code in (self.code, self.kind) if code in codes.SHOWN)))
 
-
-_IDENTIFIER: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 #: Answers to a request that may pass later as it is.
 _TRY_AGAIN: Final = frozenset({408, 409, 425, 429, 499})
 _SERVER_ERROR: Final = 500
 
-#: No waiting helps against these, although OpenAI sends them with 429 (https://platform.openai.com/docs/guides/error-codes).
-_NO_MONEY: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
-_NO_MODEL: Final = frozenset({"model_not_found", "DeploymentNotFound", "deployment_not_found"})
+#: What stands between the connector and a service whose address is fixed.
+_PROXY: Final = "the network and the proxy settings of the connector's environment"
 
 _SAYS_SIZE: Final = re.compile(
     r"too (?:large|long|many|big)|exceed|maximum|\bmax\b|at most|batch.{0,20}size"
@@ -137,11 +119,11 @@ _SAYS_ENCODING: Final = re.compile(r"base64|encoding_format|embedding_types", re
 
 def refused(refusal: Refusal, service: Service) -> Exception:
     """What a refusal means: one of the exceptions that the head of this module lists."""
-    if refusal.status == 402 or not _NO_MONEY.isdisjoint((refusal.code, refusal.kind)):  # noqa: PLR2004 -- RFC 9110
+    if refusal.status == 402 or not codes.NO_MONEY.isdisjoint((refusal.code, refusal.kind)):  # noqa: PLR2004 -- RFC 9110
         return _config(refusal, service, "refuses because the account has no quota left; check its plan and billing")
     if refusal.status in _TRY_AGAIN or refusal.status >= _SERVER_ERROR:
         return _too_large(refusal, service) if _LLAMA_SIZE in refusal.text else _retryable(refusal, service)
-    if not _NO_MODEL.isdisjoint((refusal.code, refusal.kind)):
+    if not codes.NO_MODEL.isdisjoint((refusal.code, refusal.kind)):
         return _unknown_model(refusal, service)
     if refusal.status in _BY_STATUS:
         return _BY_STATUS[refusal.status](refusal, service)
@@ -152,6 +134,15 @@ def unreachable(service: Service, detail: str) -> Retryable:
     """What it means that no answer came."""
     where = f"; check {service.address} and the network" if service.address else "; check the network"
     return Retryable(TransientError(f"{service.name} could not be reached{where}.", detail=detail))
+
+
+def misaddressed(service: Service) -> ConfigError:
+    """What it means that the HTTP library refuses the address, or a proxy's."""
+    return (
+        unusable_address(service.address)
+        if service.address
+        else ConfigError(f"{service.name} cannot be asked; check {_PROXY}.")
+    )
 
 
 def broken(service: Service, problem: Unusable) -> BrokenAnswerError:
@@ -222,9 +213,19 @@ def _invalid(refusal: Refusal, service: Service) -> Exception:
     )
 
 
+def _redirected(refusal: Refusal, service: Service) -> ConfigError:
+    """Not followed: it would take the text of records, and perhaps the key, to a host that nobody configured."""
+    hint = f"set {service.address} to the address of the service itself" if service.address else f"check {_PROXY}"
+    what = f"redirects to another address (HTTP {refusal.status}), which the connector does not send records to"
+    by = service.name if service.address else f"Something between the connector and {service.name}"
+    return ConfigError(f"{by} {what}; {hint}.", detail=refusal.detail)
+
+
 def _other(refusal: Refusal, service: Service) -> ConnectorError:
     if refusal.status < 300:  # noqa: PLR2004 -- RFC 9110: a success, so the body is what is wrong
         return broken(service, Unusable("it is no JSON"))
+    if refusal.status < 400:  # noqa: PLR2004 -- RFC 9110: a redirection
+        return _redirected(refusal, service)
     fields = " and ".join(filter(None, (service.address, service.model)))
     return _config(refusal, service, f"refuses the request (HTTP {refusal.status}); check {fields}")
 

@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
 from ..config import ApiKeyAuth, Indexing
 from .base import Store
+
+# Read by gRPC when it is imported, which qdrant-client does. Its library writes to stderr otherwise, past every log
+# of ours, and every line there is shown as an error. Not a default only: a value that is empty lets it talk as well.
+os.environ["GRPC_VERBOSITY"] = "NONE"
 
 
 def open_store(indexing: Indexing, *, read_only: bool, sleep: Callable[[float], object] = time.sleep) -> Store:

@@ -47,8 +47,10 @@ class CollectionFolder:
         Raises:
             ConfigError: the name cannot be a collection's.
         """
-        # A lone surrogate, which no file name can hold, counts here; making the folder refuses it.
-        length = len(collection.encode(errors="surrogatepass"))
+        try:
+            length = len(os.fsencode(collection))
+        except UnicodeEncodeError as error:
+            raise ConfigError("The field indexing.collection holds half a character; write it anew.") from error
         if not 1 <= length <= MAX_NAME_LENGTH or collection in {".", ".."}:
             raise ConfigError(
                 f"The field indexing.collection must have 1 to {MAX_NAME_LENGTH} bytes (in UTF-8), and be no dots."

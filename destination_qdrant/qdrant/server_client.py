@@ -5,7 +5,6 @@ qdrant-client wraps REST failures in its own exceptions and lets gRPC's through 
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import ssl
@@ -13,10 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from json import JSONDecodeError
 from typing import Final
-
-# Read by gRPC with its first channel. Its library writes to stderr otherwise, past every log of ours, and every line
-# there is shown as an error. Not a default only: set and empty, it lets more through than when it is not set.
-os.environ["GRPC_VERBOSITY"] = "NONE"
 
 import grpc  # type: ignore[import-untyped]  # grpcio ships no types
 import httpx

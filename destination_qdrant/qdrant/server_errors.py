@@ -292,7 +292,10 @@ def _says(sentence: str) -> _Build:
 
 
 _TEXTS: Final[tuple[tuple[re.Pattern[str], _Build], ...]] = (
-    (re.compile(r"JSON payload (?:\(\d+ bytes\) is larger than allowed|has exceeded limit) "), lambda _found, answer, call: _body_too_large(answer, call)),
+    (
+        re.compile(r"JSON payload (?:\(\d+ bytes\) is larger than allowed|has exceeded limit) "),
+        lambda _found, answer, call: _body_too_large(answer, call),
+    ),
     (re.compile(r"Vector dimension error: expected dim: (\d{1,6}), got (\d{1,6})"), _dimension),
     (re.compile(r"Not existing vector name|Conversion between \w+ and \w+ vectors failed"), _vector_name),
     (re.compile(r'Index required but not found for (?:"(\w{1,64})")?'), _no_index),
