@@ -356,7 +356,7 @@ class Processing(_Part):
         default=0,
         title="Chunk overlap",
         description="How many tokens a chunk repeats from the one before it, so that no sentence loses its context. "
-        "Must be smaller than the chunk size.",
+        "At most the chunk size.",
         examples=[50],
         json_schema_extra=_SHOWN,
     )
@@ -550,8 +550,8 @@ class Config(_Part):
     omit_raw_text: bool = Field(
         default=False,
         title="Do not store the text",
-        description="Store vectors and metadata without the text they were made from. "
-        "Applications then have to fetch the text of a search result elsewhere.",
+        description="Leaves the text of the chunks out. Text fields are still stored with the metadata, "
+        "unless the metadata fields list others.",
         json_schema_extra={"group": "advanced", **_SHOWN},
     )
 

@@ -29,7 +29,7 @@ from .redaction import Redactor
 _LONGEST_INTEGER = 4_300
 
 #: What may be a number that a 64-bit float does not keep: more than 15 digits, or an exponent.
-_MANY_DIGITS = re.compile(rb"[\d.]{16}|\d[eE][+-]?\d")
+_MANY_DIGITS = re.compile(rb"[\d.]{17}|\d[eE][+-]?\d")
 
 StateKind = Literal["STREAM", "GLOBAL", "LEGACY"]
 LogLevel = Literal["INFO", "WARN", "ERROR"]

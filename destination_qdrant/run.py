@@ -156,7 +156,6 @@ def _silence_libraries() -> None:
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     threading.excepthook = lambda _args: None
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def _on_stop(signal_number: int, _frame: object) -> NoReturn:

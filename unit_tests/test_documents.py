@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from langchain_core.utils.strings import stringify_dict
 
 from destination_qdrant.catalog import DestinationStream, read_catalog
+from destination_qdrant.chunking import Chunk
 from destination_qdrant.config import Config, parse_config
 from destination_qdrant.documents import (
     BOOKKEEPING_BYTES,
-    RESERVED,
     Delete,
     Document,
     DocumentReader,
@@ -26,8 +26,10 @@ from destination_qdrant.documents import (
     missing_text_fields,
 )
 from destination_qdrant.errors import ConfigError
-from destination_qdrant.identity import record_key
-from destination_qdrant.protocol import Descriptor, Record
+from destination_qdrant.identity import record_key, run_ids
+from destination_qdrant.payload import RESERVED
+from destination_qdrant.points import EmbeddedChunk, PointFormat, to_points
+from destination_qdrant.protocol import Descriptor, Record, read_message
 from destination_qdrant.vectors import UNNAMED, Dense
 
 Json = dict[str, Any]
@@ -56,6 +58,23 @@ def stream_of(config: Config, mode: str = "append", *, schema: Json | None = Non
 
 def record_of(data: Json, *, emitted_at: int | None = None, changes: tuple[Json, ...] = ()) -> Record:
     return Record(Descriptor(None, "users"), data, emitted_at, changes, line=b"")
+
+
+def bytes_of(document: Document) -> int:
+    """What nothing but the chunk itself adds to: the metadata, the notes, and what the record brings of its own."""
+    own = [document.key.text if document.key else None, document.cursor, document.airbyte_id]
+    return sum(len(orjson.dumps(part)) for part in (document.metadata, document.changes, own))
+
+
+def read_line(data: str, mode: str = "append_dedup", *, meta: str = "{}", **options: Any) -> Document:
+    """The document of a RECORD whose data is this JSON text."""
+    line = f'{{"type":"RECORD","record":{{"stream":"users","data":{data},"meta":{meta}}}}}'.encode()
+    record = read_message(line)
+    assert isinstance(record, Record)
+    config = config_of(**options.pop("processing", {}))
+    operation = DocumentReader(stream_of(config, mode, **options), config).read(record, 5)
+    assert isinstance(operation, Upsert)
+    return operation.document
 
 
 def read(
@@ -283,7 +302,7 @@ def test_metadata_can_be_stored_and_says_what_was_lost() -> None:
         ("t", "TRUNCATED"),
         ("k\ufffd", "TRUNCATED"),
     }
-    assert document.metadata_bytes == len(orjson.dumps(document.metadata))
+    assert document.metadata_bytes == bytes_of(document)
 
 
 def test_changes_of_the_source_come_first_and_can_be_stored() -> None:
@@ -295,7 +314,7 @@ def test_changes_of_the_source_come_first_and_can_be_stored() -> None:
 
     assert isinstance(operation, Upsert)
     first, *others = operation.document.changes
-    assert first == {"field": "a\ufffd", "change": "NULLED", "reason": "NEW_REASON", "n": str(2**70), "x": None}
+    assert first == {"field": "a\ufffd", "change": "NULLED", "reason": "NEW_REASON"}
     assert {"field": "bad", "change": "NULLED", "reason": SERIALIZATION} in others
     orjson.dumps(operation.document.changes)
 
@@ -337,7 +356,8 @@ def test_after_the_text_fields_the_largest_field_leaves() -> None:
 
 
 def test_payload_within_the_cap_loses_nothing() -> None:
-    data = {"body": "b" * (MIB - BOOKKEEPING_BYTES - len('{"body":""}'))}
+    around = len('{"body":""}' + "[]" + "[null,null,null]")
+    data = {"body": "b" * (MIB - BOOKKEEPING_BYTES - around)}
 
     assert document_of(data).metadata == data
     assert left_out(document_of({"body": data["body"] + "b"})) == ["body"]
@@ -384,6 +404,116 @@ def test_twenty_thousand_fields_are_not_replaced_by_as_many_notes() -> None:
     assert document.metadata_bytes == pytest.approx(MIB - BOOKKEEPING_BYTES, abs=200)
 
 
+@pytest.mark.parametrize("value", ["NaN", '"\\ud800"'])
+def test_twenty_thousand_fields_that_cannot_be_stored_are_few_notes(value: str) -> None:
+    fields = ",".join(f'"field_{number}":{value}' for number in range(20_000))
+
+    document = read_line(f'{{"id":1,{fields}}}')
+
+    assert [change["field"] for change in document.changes] == [*(f"field_{number}" for number in range(20)), "*"]
+    assert len(document.metadata) == 20_001
+    assert document.metadata_bytes == bytes_of(document)
+
+
+def longest_payload(document: Document, cap: int) -> int:
+    form = PointFormat("f" * 32, "text", omit_text=False, max_payload_bytes=cap, model="fake")
+    texts = [document.text, "short"]
+    chunks = [EmbeddedChunk(Chunk(index, text), {}) for index, text in enumerate(texts)]
+    found = to_points(document, chunks, count=len(texts), ids=run_ids("f" * 32, 1), form=form)
+    return max(len(orjson.dumps(point.payload)) for point in found)
+
+
+LARGE = 3 * MIB
+
+
+@pytest.mark.parametrize(
+    ("data", "meta"),
+    [
+        ('{"id":1,"body":"x","at":"@"}', "{}"),
+        ('{"id":1,"body":"x","at":{"deep":"@"}}', "{}"),
+        ('{"id":1,"body":"x","@":1}', "{}"),
+        ('{"id":1,"body":"@"}', "{}"),
+        ('{"id":1,"body":"x"}', '{"changes":[{"field":"@","change":"NULLED","reason":"@"}]}'),
+        ('{"id":1,"body":"x"}', '{"changes":[{"field":"f","change":"NULLED","reason":"R","note":"@"}]}'),
+        (
+            '{"id":1,"body":"x"}',
+            '{"changes":[' + ",".join(f'{{"field":"f{n}{"@" * 3}","change":"@"}}' for n in range(50)) + "]}",
+        ),
+    ],
+    ids=["cursor", "cursor object", "name", "text", "changes", "more in changes", "many changes"],
+)
+@pytest.mark.parametrize("letter", ["x", "é", "\\u0001"])
+def test_no_payload_exceeds_the_cap_whatever_is_large(data: str, meta: str, letter: str) -> None:
+    large = letter * (LARGE if "changes" not in meta or "field\":\"f0" not in meta else 50_000)
+
+    document = read_line(
+        data.replace("@", large),
+        meta=meta.replace("@", large),
+        cursor_field=["at"],
+        processing={"text_fields": ["body"]},
+    )
+
+    assert document.metadata["id"] == 1
+    assert document.metadata_bytes == pytest.approx(bytes_of(document), abs=2)
+    assert longest_payload(document, MIB) <= MIB
+
+
+def test_only_key_columns_exceed_the_cap_and_not_by_their_copies() -> None:
+    """The column itself stays; the key and the id made of it do not repeat it."""
+    document = read_line(f'{{"id":"{"k" * LARGE}","body":"x"}}', processing={"text_fields": ["body"]})
+
+    assert list(document.metadata) == ["id"]
+    assert document.key is not None
+    assert document.key.text.startswith('{"digest":"')
+    assert (document.airbyte_id, document.takes_over) == (None, False)
+    assert longest_payload(document, MIB) < LARGE + 2048
+
+
+@pytest.mark.parametrize("column", ["text", "page"])
+def test_another_column_of_the_name_of_the_chunks_text_is_left_out_and_noted(column: str) -> None:
+    config = _config_with_text_field(column)
+
+    document = _document(config, {"id": 1, column: "secret", "body": "x"})
+
+    assert document.metadata == {"id": 1, "body": "x"}
+    assert document.changes == ({"field": column, "change": "NULLED", "reason": SERIALIZATION},)
+
+
+@pytest.mark.parametrize(
+    "options", [{"text_fields": ["body", "page"]}, {"text_fields": []}, {"omit_raw_text": True}], ids=str
+)
+def test_the_column_stays_where_its_text_is_in_the_chunk_or_no_chunk_text_is_stored(options: Json) -> None:
+    config = _config_with_text_field("page", **options)
+
+    document = _document(config, {"id": 1, "page": "p", "body": "x"})
+
+    assert document.metadata == {"id": 1, "page": "p", "body": "x"}
+    assert document.changes == ()
+
+
+def test_a_column_renamed_to_the_name_of_the_chunks_text_is_left_out_too() -> None:
+    config = _config_with_text_field("page", field_name_mappings=[{"from_field": "title", "to_field": "page"}])
+
+    assert _document(config, {"title": "t", "body": "x"}).metadata == {"body": "x"}
+
+
+def _config_with_text_field(text_field: str, *, omit_raw_text: bool = False, **processing: Any) -> Config:
+    return parse_config(
+        {
+            "processing": {"chunk_size": 500, "text_fields": ["body"], **processing},
+            "embedding": {"mode": "fake"},
+            "indexing": {"url": "http://localhost:6333", "collection": "documents", "text_field": text_field},
+            "omit_raw_text": omit_raw_text,
+        }
+    )
+
+
+def _document(config: Config, data: Json) -> Document:
+    operation = DocumentReader(stream_of(config), config).read(record_of(data), 1)
+    assert isinstance(operation, Upsert)
+    return operation.document
+
+
 @given(
     st.dictionaries(st.text("abcé", min_size=1, max_size=8), st.text(max_size=800), max_size=40),
     st.integers(1024, 4096),
@@ -391,7 +521,7 @@ def test_twenty_thousand_fields_are_not_replaced_by_as_many_notes() -> None:
 def test_metadata_and_notes_never_exceed_the_cap(data: Json, cap: int) -> None:
     document = document_of({"x": "a text", **data}, max_payload_bytes=cap)
 
-    size = len(orjson.dumps(document.metadata)) + len(orjson.dumps(document.changes)) - 2
+    size = bytes_of(document)
     named = bool(document.changes)
     assert document.metadata_bytes == pytest.approx(size, abs=2)
     assert size <= cap - BOOKKEEPING_BYTES or document.metadata == {}
@@ -415,6 +545,49 @@ def test_document_knows_its_key_wherever_the_catalog_has_one() -> None:
 )
 def test_cursor_is_text_that_can_be_stored(value: object, cursor: str | None) -> None:
     assert document_of({"id": 1, "o": {"at": value}}, members={"cursor_field": ["o", "at"]}).cursor == cursor
+
+
+def key_of(number: str, more: str = "") -> str:
+    document = read_line(f'{{"id":{number}{more}}}')
+    assert document.key is not None
+    return document.key.text
+
+
+DIFFERENT = ["1.00000000000000000001", "1.00000000000000000002", "1", "1e400", "2e400", "1e-400", "0", '"1e400"']
+
+
+def test_keys_that_a_float_would_merge_stay_apart() -> None:
+    assert len({key_of(number) for number in DIFFERENT}) == len(DIFFERENT)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("1.5", "1.50"), ("1", "1.0"), ("1e2", "100"), ("1e25", "1" + "0" * 25), ("-0.0", "0")]
+)
+def test_keys_of_equal_numbers_are_equal_however_they_are_written(one: str, other: str) -> None:
+    assert key_of(one) == key_of(other)
+
+
+@pytest.mark.parametrize("number", ["0.1", "1.5", "1e25", "123456.789", "-7.25e3", "9007199254740993e0"])
+def test_a_key_does_not_depend_on_other_columns(number: str) -> None:
+    assert key_of(number) == key_of(number, ',"more":0.12345678901234567890') == key_of(number, ',"more":1e400')
+
+
+def test_ordinary_fractions_have_the_key_they_always_had() -> None:
+    for number in (0.1, 1.5, -2.25, 3.0, 1234567.875):
+        assert key_of(str(number), ',"more":1e400') == record_key({"id": number}, (("id",),)).text
+
+
+def test_digits_of_a_cursor_that_a_float_would_lose_are_kept() -> None:
+    cursors = [
+        read_line(f'{{"id":1,"at":{number}}}', cursor_field=["at"]).cursor
+        for number in ("1.00000000000000000001", "1e400", "1.5")
+    ]
+
+    assert cursors == ["1.00000000000000000001", "1E+400", "1.5"]
+
+
+def test_a_cursor_that_is_too_long_cannot_be_compared_and_is_not_missing() -> None:
+    assert document_of({"id": 1, "at": "9" * 129}, members={"cursor_field": "at"}).cursor == ""
 
 
 def test_without_a_cursor_field_there_is_no_cursor() -> None:
@@ -447,6 +620,18 @@ def test_airbytes_id_is_known_where_its_connector_wrote_one() -> None:
     assert document_of({"id": "a"}, "append_dedup").airbyte_id == "users_a"
     assert document_of({"id": "a\ud800"}, "append_dedup").airbyte_id == "users_a\ufffd"
     assert document_of({"id": "a"}, "append", members={"primary_key": [["id"]]}).airbyte_id is None
+
+
+def test_airbytes_id_of_more_than_1024_characters_is_left_out_and_takes_nothing_over() -> None:
+    longest = "x" * (1024 - len("users_"))
+
+    whole, longer = (document_of({"id": each}, "append_dedup") for each in (longest, longest + "x"))
+    removed = read({"id": longest + "x", "_ab_cdc_deleted_at": 1}, "append_dedup")
+
+    assert (whole.airbyte_id, whole.takes_over) == (f"users_{longest}", True)
+    assert (longer.airbyte_id, longer.takes_over) == (None, False)
+    assert isinstance(removed, Delete)
+    assert removed.airbyte_id is None
 
 
 INTEGER_ID = {"schema": {"properties": {"id": {"type": "integer"}}}}

@@ -29,7 +29,7 @@ from destination_qdrant.lines import StdinLines
 from destination_qdrant.pipeline import Bounds, Plan, Source, sync
 from destination_qdrant.points import GENERATION_ID, NAMESPACE, RUN_ID, STREAM
 from destination_qdrant.protocol import Descriptor, MessageWriter
-from destination_qdrant.qdrant.base import Point
+from destination_qdrant.qdrant.base import Point, Where
 
 USERS = catalog({"stream": {"name": "users"}})
 APPEND = catalog({"stream": {"name": "users"}, "destination_sync_mode": "append"})
@@ -293,7 +293,8 @@ def test_skipped_deleted_and_superseded_records_let_states_pass(stage: Stage) ->
     stage.run(lines, bounds=_bounds(points=100))
 
     assert stage.out.messages[0]["state"]["destinationStats"] == {"recordCount": 4.0}
-    assert "4 records (1 written, 2 skipped, 1 deleted)" in stage.out.log("INFO")
+    told = "4 records (1 written, 1 deleted, 1 older than what is stored or repeated, 1 skipped)"
+    assert told in stage.out.log("INFO")
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -512,31 +513,87 @@ def _failing_for(store: MemoryStore, key: int, error: Exception) -> None:
     store.on_upsert = fail
 
 
-@pytest.mark.parametrize("error", [TransientError("Qdrant went away."), ConfigError("No."), ZeroDivisionError("a bug")])
+FAILURES = [TransientError("Qdrant went away."), ConfigError("No."), SystemFault("Odd."), ZeroDivisionError("a bug")]
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
 def test_a_failing_store_ends_the_sync_and_no_state_leaves_from_then_on(stage: Stage, error: Exception) -> None:
     _failing_for(stage.store, 2, error)
 
     with pytest.raises(type(error)) as raised:
         stage.run(_records_and_states(6), OVERWRITE, bounds=_bounds(workers=1))
-    assert raised.value is error
+    assert error in (raised.value, raised.value.__cause__)
     assert stage.out.states == [1]
     assert stage.store.called("delete_where") == []
 
 
-def test_a_batch_that_succeeds_after_a_failure_releases_nothing(stage: Stage) -> None:
-    source = Lines([_record(1), _state(1), _record(2), _state(2)])
+@pytest.mark.parametrize("error", [ConfigError("No.", detail="HTTP 400"), SystemFault("Odd.", detail="HTTP 400")])
+def test_an_error_that_waiting_cannot_help_says_which_lines_it_is_about(stage: Stage, error: ConnectorError) -> None:
+    _failing_for(stage.store, 2, error)
+    lines = [_state(1), _state(2), *map(_record, range(1, 8))]
+
+    with pytest.raises(type(error)) as raised:
+        stage.run(lines, OVERWRITE, bounds=_bounds(points=7))
+    assert str(raised.value) == f"{error.message} (in lines 3 to 9 of the input, stream users)"
+    assert isinstance(raised.value, ConnectorError)
+    assert raised.value.detail == "HTTP 400"
+    assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [TransientError("Qdrant went away."), ZeroDivisionError("a bug")])
+def test_an_error_that_is_about_no_record_is_raised_as_it_is(stage: Stage, error: Exception) -> None:
+    _failing_for(stage.store, 2, error)
+
+    with pytest.raises(type(error)) as raised:
+        stage.run(_records_and_states(6), OVERWRITE, bounds=_bounds(workers=1))
+    assert raised.value is error
+
+
+def test_what_another_batch_has_stored_is_acknowledged_although_one_fails(stage: Stage) -> None:
+    source = Lines([_record(1), _state(1), _record(2), _state(2), _record(3), _state(3)])
+    entered = threading.Event()
 
     def upsert(points: Sequence[Point]) -> None:
         if 2 in _ids(points):
+            entered.wait(PATIENCE)
             raise TransientError("first")
-        source.woken.wait(PATIENCE)
+        if 1 in _ids(points):
+            entered.set()
+            source.woken.wait(PATIENCE)
 
     stage.store.on_upsert = upsert
     with pytest.raises(TransientError, match="first"):
         sync(source, stage.plan())
     _until(_no_workers)
 
-    assert len(stage.store.points) == 1
+    assert 1 in {payload["id"] for payload in stage.store.payloads()}
+    assert stage.out.states == [1]
+    names = [name for name, _ in stage.store.calls if name in {"flush", "STATE"}]
+    assert names == ["flush", "STATE"]
+
+
+def test_after_a_state_that_could_not_leave_none_does(stage: Stage) -> None:
+    """The second batch is stored after the first one's flush has failed."""
+    entered, failed = threading.Event(), threading.Event()
+
+    def upsert(points: Sequence[Point]) -> None:
+        if 2 in _ids(points):
+            entered.set()
+            failed.wait(PATIENCE)
+        else:
+            entered.wait(PATIENCE)
+
+    def flush() -> None:
+        if not failed.is_set():
+            failed.set()
+            raise TransientError("The disk went away.")
+
+    stage.store.on_upsert, stage.store.on_flush = upsert, flush
+    with pytest.raises(TransientError, match="disk"):
+        stage.run([_record(1), _state(1), _record(2), _state(2)])
+    _until(_no_workers)
+
+    assert len(stage.store.points) == 2
     assert stage.out.states == []
 
 
@@ -648,7 +705,7 @@ def test_a_line_beyond_the_longest_fails_the_sync_with_its_number(
     source, write, _ = stdin
     write(_record(1) + _state(1) + _record(2, "x" * 1000))
 
-    with pytest.raises(SystemFault, match="Line 3 "):
+    with pytest.raises(SystemFault, match="Line 3 of the input is longer than 64 MiB"):
         sync(source, stage.plan())
     assert stage.out.states == [1]
 
@@ -675,10 +732,23 @@ def test_a_replacement_removes_old_points_after_everything_is_written_and_acknow
     assert "2 older points removed" in stage.out.log("INFO")
 
 
-def test_nothing_to_remove_costs_no_delete(stage: Stage) -> None:
-    stage.run([_record(1)], OVERWRITE)
+class Estimating(MemoryStore):
+    """A store that may not count exactly, and whose estimate is wrong."""
 
-    assert stage.store.called("delete_where") == []
+    def count(self, where: Where) -> int:
+        self._called("count", where)
+        return 0
+
+
+@pytest.mark.parametrize("of", [OVERWRITE, REFRESH])
+def test_old_points_go_although_the_count_says_that_there_are_none(stage: Stage, of: Catalog) -> None:
+    stage.store = Estimating()
+    stage.out = Output(stage.store)
+    _earlier(stage, **{GENERATION_ID: 6})
+    stage.run([_record(1), status_line("users")], of)
+
+    assert stage.texts() == ["word"]
+    assert "0 older points removed" in stage.out.log("INFO")
 
 
 def test_a_clear_empties_the_stream(stage: Stage) -> None:
@@ -695,7 +765,7 @@ def test_a_stream_nobody_spoke_of_is_kept_with_a_warning(stage: Stage) -> None:
     stage.run([], OVERWRITE)
 
     assert len(stage.store.points) == 2
-    assert "its 2 points are kept" in stage.out.log("WARN")
+    assert "neither a record nor a state for it; what is stored is kept" in stage.out.log("WARN")
 
 
 @pytest.mark.parametrize(
@@ -799,15 +869,21 @@ def test_lines_that_are_no_messages_are_counted_and_blank_ones_are_not(stage: St
 def test_a_status_of_an_unknown_stream_is_ignored_with_a_warning(stage: Stage) -> None:
     stage.run([status_line("nobody's")])
 
-    assert "'COMPLETE' for a stream that is not in the catalog" in stage.out.log("WARN")
+    assert stage.out.log("WARN") == "Stream 'nobody's' has a status but is not in the catalog; it is ignored."
 
 
-@pytest.mark.parametrize(("name", "why"), [("users", "not replaced by this sync"), ("old_users", "another stream")])
-def test_points_of_airbytes_connector_that_are_kept_are_counted(stage: Stage, name: str, why: str) -> None:
+def test_many_statuses_of_an_unknown_stream_are_one_warning(stage: Stage) -> None:
+    stage.run([status_line("nobody's", "STARTED"), status_line("nobody's"), status_line("another's")])
+
+    assert stage.out.log("WARN").count("\n") == 1
+
+
+@pytest.mark.parametrize(("name", "why"), [("users", "does not replace the stream"), ("old_users", "another stream")])
+def test_points_of_airbytes_connector_that_are_kept_are_warned_about(stage: Stage, name: str, why: str) -> None:
     stage.store.put(1, **{STREAM: name})
     stage.run([], catalog({"stream": {"name": name}}), airbyte=[Descriptor(None, name)])
 
-    assert "1 points of Airbyte's own Qdrant connector are kept" in stage.out.log("WARN")
+    assert f"Stream '{name}': points of Airbyte's own Qdrant connector are kept" in stage.out.log("WARN")
     assert why in stage.out.log("WARN")
 
 

@@ -121,6 +121,9 @@ def load(model_name: str, model_path: str | None = None) -> LocalEmbedder:
         import fastembed  # noqa: F401 -- an extra, which may be missing
     except ImportError:
         raise ConfigError(_MISSING) from None
+    from loguru import logger  # FastEmbed's own way to log, which goes to standard error past `logging`
+
+    logger.disable("fastembed")
     model_name = model_name.strip()
     if model_path is not None:
         return LocalEmbedder(model_name, _from_folder(_known(model_name), Path(model_path)))
