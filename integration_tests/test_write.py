@@ -26,6 +26,21 @@ FROM_FIELD = {
 APPEND = {"streams": [{"stream": {"name": "docs", "json_schema": {}}, "destination_sync_mode": "append"}]}
 OVERWRITE = {"streams": [{"stream": {"name": "docs", "json_schema": {}}, "destination_sync_mode": "overwrite"}]}
 
+OLD = {
+    "streams": [
+        {"stream": {"name": "docs", "json_schema": {}}, "destination_sync_mode": "append", "generation_id": 1},
+    ]
+}
+REFRESH = {"streams": [{**OLD["streams"][0], "generation_id": 2, "minimum_generation_id": 2}]}
+COMPLETE = {
+    "type": "TRACE",
+    "trace": {
+        "type": "STREAM_STATUS",
+        "emitted_at": 1,
+        "stream_status": {"stream_descriptor": {"name": "docs"}, "status": "COMPLETE"},
+    },
+}
+
 both = pytest.mark.parametrize("target", ["embedded", "double"], indirect=True)
 
 
@@ -56,6 +71,7 @@ class Sync(AbstractContextManager["Sync"]):
     def __init__(self, connector: Connector, target: Target, catalog: Json = APPEND) -> None:
         self.process = connector.start("write", config=with_config(target.indexing()), catalog=catalog)
         self.said = b""
+        self.asked = 0
 
     def __exit__(self, *_: object) -> None:
         """Leave no process behind."""
@@ -85,10 +101,11 @@ class Sync(AbstractContextManager["Sync"]):
 
     def states(self) -> list[int]:
         """The STATEs heard by now; asks for a log line first, so that nothing is still on its way."""
-        descriptor = {"name": "nobody"}
+        self.asked += 1
+        descriptor = {"name": f"nobody {self.asked}"}  # a stream that is unknown is warned about once
         status = {"stream_descriptor": descriptor, "status": "COMPLETE"}
         self.send({"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 1, "stream_status": status}})
-        self.hear("LOG", "COMPLETE")
+        self.hear("LOG", descriptor["name"])
         return state_ids(Finished(0, self.said, ""))
 
 
@@ -268,6 +285,50 @@ def test_a_server_that_does_not_recover_fails_the_sync_and_replaces_nothing(
     assert finished.error["failure_type"] == "transient_error"
     assert "rate limit" in finished.error["message"]
     assert ids(target) == [1, 2]
+
+
+@pytest.mark.parametrize("catalog", [OVERWRITE, REFRESH], ids=["overwrite", "refresh"])
+def test_old_points_go_although_the_server_estimates_that_there_are_none(connector: Connector, catalog: Json) -> None:
+    with WireDouble(strict={"enabled": True, "search_allow_exact": False}) as double:
+        target = ServerTarget(double.url)
+        config = with_config(target.indexing())
+        assert connector.run("write", jsonl(record(1), record(2)), config=config, catalog=OLD).code == 0
+        none = {"result": {"count": 0}, "status": "ok", "time": 0.0}
+        double.fail("POST /collections/[^/]+/points/count", skip=1, times=99, status=200, body=none)
+        finished = connector.run("write", jsonl(record(3), state(1), COMPLETE), config=config, catalog=catalog)
+        exact = [each.body["exact"] for each in double.log if each.is_like("/points/count")]
+        assert (finished.code, state_ids(finished), ids(target)) == (0, [1], [3])
+    assert exact[:2] == [True, False]
+
+
+@pytest.mark.parametrize("catalog", [OVERWRITE, REFRESH], ids=["overwrite", "refresh"])
+def test_a_filter_that_the_server_refuses_fails_the_sync_before_anything_is_written(
+    connector: Connector, double: WireDouble, catalog: Json
+) -> None:
+    target = ServerTarget(double.url)
+    config = with_config(target.indexing())
+    assert connector.run("write", jsonl(record(1)), config=config, catalog=OLD).code == 0
+    before, written = target.points(), len(double.log)
+    double.fail("POST /collections/[^/]+/points/scroll", status=400, body="Bad request: the filter is too long")
+    finished = connector.run("write", jsonl(record(2), state(1), COMPLETE), config=config, catalog=catalog)
+    refused = double.log[written:]
+    assert (finished.code, finished.of("STATE"), finished.stderr) == (1, [], "")
+    assert finished.error
+    assert finished.error["failure_type"] in {"config_error", "system_error"}
+    assert not [each for each in refused if each.is_like("PUT /collections/[^/]+/points|/points/delete")]
+    assert len([each for each in refused if each.is_like("/points/scroll")]) == 1
+    assert target.points() == before
+
+
+def test_a_failure_that_is_about_records_names_their_lines_and_stream(connector: Connector, double: WireDouble) -> None:
+    double.fail("PUT /collections/[^/]+/points", times=99, status=403)
+    messages = jsonl(state(1), state(2), *map(record, range(3, 10)), state(10))
+    config = with_config(ServerTarget(double.url).indexing())
+    finished = connector.run("write", messages, config=config, catalog=APPEND)
+    assert (finished.code, state_ids(finished)) == (1, [1, 2])
+    assert finished.error
+    assert finished.error["failure_type"] == "config_error"
+    assert "(in lines 3 to 9 of the input, stream docs)" in finished.error["message"]
 
 
 def test_a_failure_ends_the_sync_though_standard_input_stays_open(connector: Connector, double: WireDouble) -> None:
@@ -509,6 +570,21 @@ def test_a_check_says_what_it_found_and_changes_nothing(connector: Connector, ta
         connector, {**config, "indexing": {**config["indexing"], "distance_metric": "dot"}}
     )
     assert target.points() == before
+
+
+def test_a_check_answers_also_when_a_library_is_broken(connector: Connector, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "qdrant_client.py").write_text("raise ZeroDivisionError('private' + '-content')")
+    connector.environment["PYTHONPATH"] = str(tmp_path / "broken")
+    config = with_config({"url": "http://127.0.0.1:1", "collection": "docs"})
+    message = failed_check(connector, config)
+    assert "in a way that it does not know (ZeroDivisionError)" in message
+    assert "private-content" not in message
+    written = connector.run("write", config=config, catalog=APPEND)
+    assert (written.code, written.stderr) == (1, "")
+    assert written.error
+    assert written.error["failure_type"] == "system_error"
+    assert b"private-content" not in written.stdout
 
 
 def modules_of(connector: Connector, *words: str) -> set[str]:
