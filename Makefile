@@ -27,7 +27,7 @@ demo: $(STAMP) ## load real text into an embedded Qdrant and ask it two question
 	@$(PY) examples/demo.py
 
 test: $(STAMP) ## run the unit and the integration tests (ARGS="-k name" passes options to pytest)
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto $(ARGS)
 
 check: $(STAMP) ## style, types, import rules, and whether the locks fit pyproject.toml
 	$(VENV)/bin/ruff check .
