@@ -159,6 +159,12 @@ def test_minimum_up_to_the_generation_is_read(config: Config, generation: int | 
     assert (stream.generation_id, stream.minimum_generation_id) == (generation, minimum)
 
 
+def test_whole_numbers_may_be_written_as_floats(config: Config) -> None:
+    stream = read_one(config, generation_id=5.0, minimum_generation_id=3.0, sync_id=7.0)
+
+    assert repr((stream.generation_id, stream.minimum_generation_id, stream.sync_id)) == "(5, 3, 7)"
+
+
 def test_stream_that_is_listed_twice_is_refused(config: Config) -> None:
     """A namespace of "" and none at all are one."""
     with pytest.raises(ConfigError, match="lists stream 's' twice"):
