@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, BinaryIO, cast
 
@@ -157,17 +158,17 @@ class _MessageLines:
             raise TransientError("The caller stopped reading before the sync was complete; nothing was finalized.")
 
     def _feed(self) -> None:
-        try:
-            with os.fdopen(self._writer, "wb") as pipe:
+        with suppress(BrokenPipeError), os.fdopen(self._writer, "wb") as pipe:
+            try:
                 for message in self._messages:
                     if self._stopped:
                         return
                     pipe.write(_line(message))
                     pipe.flush()
-        except BrokenPipeError:
-            return
-        except BaseException as error:  # noqa: BLE001 -- what the source raises is no end of the input
-            self._failure = error
+            except BrokenPipeError:
+                raise
+            except BaseException as error:  # noqa: BLE001 -- what the source raises is no end of the input
+                self._failure = error  # before the pipe closes, or the reader would take it for the end
 
 
 def _line(message: AirbyteMessage) -> bytes:
