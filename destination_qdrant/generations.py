@@ -44,7 +44,7 @@ class Verdict:
 
 
 class StreamEnds:
-    """Remembers what was said about each stream; the last status counts."""
+    """Remembers what was said about each stream; of COMPLETE and INCOMPLETE the last one counts."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
