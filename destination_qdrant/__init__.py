@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DestinationQdrant"]
 
-# onnxruntime reports to its maker from the moment it is imported, which qdrant-client does wherever fastembed is
-# installed; the hub client of local models counts downloads. Nothing leaves this process unasked.
+# onnxruntime reports to its maker from the moment it is imported; the hub client of local models counts downloads.
+# Nothing leaves this process unasked.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 

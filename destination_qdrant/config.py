@@ -488,6 +488,12 @@ class Indexing(_Part):
         description="Write over gRPC, which is faster. It needs the server's gRPC port (6334) to be reachable.",
         json_schema_extra=_SHOWN,
     )
+    batch_size: Annotated[int, Field(ge=1, le=4096), _WHOLE] = Field(
+        default=512,
+        title="Points in one request",
+        description="How many points one request may hold; a request also ends at some megabytes. Smaller requests are "
+        "easier on a small server, and show progress sooner.",
+    )
 
     @property
     def embedded_folder(self) -> Path | None:

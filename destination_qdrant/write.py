@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
+from .batching import BatchBounds
 from .catalog import Catalog, read_catalog
 from .chunking import Chunk, Splitter
 from .collection import prepare
@@ -14,7 +15,7 @@ from .delivery import Site
 from .documents import Document, DocumentReader, missing_text_fields
 from .embedding import create_embedder
 from .embedding.base import Embedder
-from .pipeline import Plan, Source, sync
+from .pipeline import Bounds, Plan, Source, sync
 from .points import PointFormat
 from .protocol import MessageWriter
 from .qdrant import open_store
@@ -53,7 +54,9 @@ def write(
         )
         readers = {stream.descriptor: DocumentReader(stream, config) for stream in catalog.streams}
         split = _splitting(config, embedder)
-        sync(source, Plan(catalog, Site(store, embedder, form, airbyte_streams), out, readers, split))
+        size = config.indexing.batch_size
+        site = Site(store, embedder, form, airbyte_streams, points_per_write=size)
+        sync(source, Plan(catalog, site, out, readers, split, Bounds(batch=BatchBounds(points=size))))
 
 
 def _require_text_fields(catalog: Catalog) -> None:

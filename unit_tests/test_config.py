@@ -97,6 +97,7 @@ def test_defaults_are_those_of_airbytes_connector() -> None:
     assert config.processing.max_payload_bytes == 1_048_576
     assert config.indexing.auth_method == NoAuth()
     assert config.indexing.prefer_grpc is True
+    assert config.indexing.batch_size == 512
     assert config.indexing.distance_metric == "cos"
     assert config.indexing.text_field == "text"
     assert config.indexing.embedded_folder is None
@@ -200,6 +201,7 @@ def test_the_same_mapping_twice_is_harmless() -> None:
         "processing.max_payload_bytes",
         "indexing.auth_method",
         "indexing.prefer_grpc",
+        "indexing.batch_size",
         "indexing.distance_metric",
         "indexing.text_field",
         "omit_raw_text",
@@ -381,6 +383,8 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
         (changed("processing.chunk_overlap", -1), "processing.chunk_overlap must be 0 or more"),
         (changed("processing.max_payload_bytes", 1023), "processing.max_payload_bytes must be 1024 or more"),
         (changed("processing.max_payload_bytes", 2**24 + 1), "processing.max_payload_bytes must be 16777216 or less"),
+        (changed("indexing.batch_size", 0), "indexing.batch_size must be 1 or more"),
+        (changed("indexing.batch_size", 4097), "indexing.batch_size must be 4096 or less"),
         (changed("processing.text_fields", "title"), "processing.text_fields must be a list, not a text"),
         (changed("processing.text_fields", ["a", 7]), "processing.text_fields[1] must be a text, not a number"),
         (

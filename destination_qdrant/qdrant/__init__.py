@@ -6,8 +6,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
 
 from ..config import ApiKeyAuth, Indexing
 from .base import Store
@@ -32,14 +35,33 @@ def open_store(indexing: Indexing, *, read_only: bool, sleep: Callable[[float], 
         from .embedded import open_embedded  # only this path needs the engine
 
         return open_embedded(folder, indexing.collection, read_only=read_only)
-    from .server import CHECK, WRITE, open_server  # only this path needs the client, which is slow
-
     auth = indexing.auth_method
-    return open_server(
-        indexing.url,
-        indexing.collection,
-        api_key=(auth.api_key.get_secret_value() or None) if isinstance(auth, ApiKeyAuth) else None,
-        prefer_grpc=indexing.prefer_grpc,
-        patience=CHECK if read_only else WRITE,
-        sleep=sleep,
-    )
+    with _without("fastembed"):
+        from .server import CHECK, WRITE, open_server  # only this path needs the client, which is slow
+
+        return open_server(
+            indexing.url,
+            indexing.collection,
+            api_key=(auth.api_key.get_secret_value() or None) if isinstance(auth, ApiKeyAuth) else None,
+            prefer_grpc=indexing.prefer_grpc,
+            patience=CHECK if read_only else WRITE,
+            sleep=sleep,
+        )
+
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Let imports believe that a module is not installed, unless it is in use already.
+
+    qdrant-client imports fastembed, and with it onnxruntime, wherever it finds it, at its own import and for each new
+    client: more than half a second at every start, for functions that nothing here calls.
+    """
+    if module in sys.modules:
+        yield
+        return
+    modules = cast("dict[str, Any]", sys.modules)
+    modules[module] = None
+    try:
+        yield
+    finally:
+        del modules[module]
