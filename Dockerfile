@@ -14,9 +14,10 @@ COPY --from=dependencies /opt/venv /opt/venv
 COPY destination_qdrant /airbyte/integration_code/destination_qdrant
 COPY main.py metadata.yaml LICENSE /airbyte/integration_code/
 
-# Compiled now, because the root file system may be read-only later.
+# Readable for all, whatever the modes of the checkout; compiled now, because the root file system may be read-only later.
 # The user has Airbyte's id, and no home.
-RUN /opt/venv/bin/python -m compileall -q /airbyte/integration_code \
+RUN chmod -R a+rX /airbyte \
+ && /opt/venv/bin/python -m compileall -q /airbyte/integration_code \
  && groupadd --gid 1000 airbyte \
  && useradd --uid 1000 --gid 1000 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin airbyte
 

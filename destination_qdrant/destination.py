@@ -109,7 +109,7 @@ def _traced(failure: BaseException, redactor: Redactor) -> BaseException:
         return failure
     return AirbyteTracedException(
         message=redactor.mask(failure.message),
-        internal_message=redactor.mask(failure.detail or type(failure).__name__),
+        internal_message=redactor.mask(failure.internal_message),
         failure_type=FailureType[failure.failure_type],
     )
 

@@ -31,6 +31,11 @@ class ConnectorError(Exception):
         self.message = message
         self.detail = detail
 
+    @property
+    def internal_message(self) -> str:
+        """What Airbyte calls the internal message; the sentence is in it, because some clients show nothing else."""
+        return f"{self.detail or type(self).__name__}: {self.message}"
+
     def at(self, whereabouts: str) -> Self:
         """The same error, saying in addition which part of the input it is about."""
         moved = type(self)(f"{self.message} ({whereabouts})", detail=self.detail)

@@ -36,6 +36,7 @@ from .protocol import (
     State,
     StreamStatus,
     UnreadableLine,
+    cut_off,
     read_message,
     too_long,
     unreadable,
@@ -158,7 +159,7 @@ class _Run:
         try:
             message = read_message(line)
         except UnreadableLine:
-            raise unreadable(number) from None
+            raise (unreadable if line.endswith(b"\n") else cut_off)(number) from None
         match message:
             case Record():
                 self._take_record(message, number)

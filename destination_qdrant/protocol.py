@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 import orjson
 
-from .errors import ConnectorError, SystemFault
+from .errors import ConnectorError, SystemFault, TransientError
 from .redaction import Redactor
 
 #: Python's own limit for reading an integer (`sys.int_info.default_max_str_digits`).
@@ -352,7 +352,7 @@ class MessageWriter:
         """Emit the TRACE that tells the platform why the sync fails and whether to try again."""
         body = {
             "message": self._mask(error.message)[:_MESSAGE_LIMIT],
-            "internal_message": self._mask(error.detail or type(error).__name__)[:_MESSAGE_LIMIT],
+            "internal_message": self._mask(error.internal_message)[:_MESSAGE_LIMIT],
             "stack_trace": self._mask(stack_trace)[:_TRACE_LIMIT],
             "failure_type": error.failure_type,
         }
@@ -425,6 +425,13 @@ def unreadable(line_number: int) -> SystemFault:
     return SystemFault(
         f"Line {line_number} of the input is not a readable Airbyte message, so the sync stops before anything is lost; "
         "look at that line of the source's output."
+    )
+
+
+def cut_off(line_number: int) -> TransientError:
+    """The failure for a last line that has no end and cannot be read: the sender was gone before it had said it."""
+    return TransientError(
+        f"The input ended in the middle of line {line_number}; what was acknowledged is stored, and the next sync goes on from there."
     )
 
 

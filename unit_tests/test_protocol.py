@@ -548,9 +548,9 @@ def test_every_message_leaves_at_once_as_one_line() -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "internal"),
     [
-        (ConfigError("m"), "config_error", "ConfigError"),
-        (TransientError("m", detail="HTTP 503"), "transient_error", "HTTP 503"),
-        (SystemFault("m"), "system_error", "SystemFault"),
+        (ConfigError("m"), "config_error", "ConfigError: m"),
+        (TransientError("m", detail="HTTP 503"), "transient_error", "HTTP 503: m"),
+        (SystemFault("m"), "system_error", "SystemFault: m"),
     ],
 )
 def test_failure_leaves_as_a_trace_that_starts_with_its_type(error: Any, kind: str, internal: str) -> None:

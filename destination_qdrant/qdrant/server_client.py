@@ -81,7 +81,7 @@ class Connect:
         probe = self.client(PROBE_SECONDS, port)
         try:
             probe.info()
-        except grpc.RpcError:
+        except (grpc.RpcError, QdrantException):  # the second one is a rate limit that says how long
             return False
         finally:
             probe.close()

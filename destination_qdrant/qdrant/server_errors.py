@@ -118,9 +118,9 @@ _NO_ANSWER: Final[dict[NoAnswer, str]] = {
     " else check its certificate",
     "proxy": "the proxy named by the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) did not let it through;"
     " add the host to NO_PROXY if it needs no proxy",
-    "timeout": "no answer came in time",
-    "lost": "the connection was lost without an answer; check that indexing.url names the REST port"
-    " (usually 6333), and http or https as the server has it",
+    "timeout": "no answer came in time: check that it is not overloaded",
+    "lost": "the connection was lost without an answer; check that Qdrant is running, and that indexing.url names the"
+    " REST port (usually 6333), and http or https as the server has it",
     "not Qdrant": "what answers there is not a Qdrant; check host, port and path of indexing.url",
 }
 
@@ -199,7 +199,7 @@ def _limited(answer: Answer, call: Call) -> Retryable | ConnectorError:
         return _too_large(
             answer, call, "a single point is more than the rate limit of the collection allows per minute"
         )
-    return _transient(answer, call, "its rate limit is exhausted")
+    return _transient(answer, call, "its rate limit is exhausted: raise it on the server, or sync again later")
 
 
 def _failed(answer: Answer, call: Call) -> Retryable | ConnectorError:
@@ -210,7 +210,7 @@ def _failed(answer: Answer, call: Call) -> Retryable | ConnectorError:
         return _config(answer, call, "has no service for embedding texts with this model: choose another embedding")
     if _NOT_IMPLEMENTED.match(sentence):
         return _config(answer, call, "does not implement it: use a current version of Qdrant")
-    return _transient(answer, call, "it failed")
+    return _transient(answer, call, "it failed; the log of the server tells more")
 
 
 def _quota(answer: Answer, call: Call) -> Retryable | ConnectorError:
@@ -218,11 +218,11 @@ def _quota(answer: Answer, call: Call) -> Retryable | ConnectorError:
 
 
 def _away(answer: Answer, call: Call) -> Retryable:
-    return _transient(answer, call, "it is not available")
+    return _transient(answer, call, "it is not available: check that it is running and healthy")
 
 
 def _late(answer: Answer, call: Call) -> Retryable:
-    return _transient(answer, call, "no answer came in time")
+    return _transient(answer, call, "no answer came in time: check that it is not overloaded")
 
 
 def _body_too_large(answer: Answer, call: Call) -> ConnectorError:
@@ -348,8 +348,10 @@ def _too_large(answer: Answer, call: Call, found: str, *, allowed: int | None = 
 
 
 def _transient(answer: Answer, call: Call, found: str) -> Retryable:
+    wish = f"; it asks to wait {answer.retry_after:.0f} seconds" if answer.retry_after else ""
     failure = TransientError(
-        f"Qdrant at {call.place} could not {call.doing}: {found} (last answer: {answer.code}).", detail=answer.code
+        f"Qdrant at {call.place} could not {call.doing}: {found} (last answer: {answer.code}{wish}).",
+        detail=answer.code,
     )
     return Retryable(failure, retry_after=answer.retry_after)
 
