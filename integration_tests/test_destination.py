@@ -18,7 +18,7 @@ from airbyte_cdk.models.airbyte_protocol_serializers import (
     ConnectorSpecificationSerializer,
 )
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from conftest import EmbeddedTarget
+from targets import EmbeddedTarget
 
 from destination_qdrant import DestinationQdrant
 from destination_qdrant.spec import connector_spec

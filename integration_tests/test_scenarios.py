@@ -31,7 +31,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Connector, Finished, Json, Target
+from command_line import Connector, Finished, Json
+from targets import Target
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 

@@ -8,109 +8,32 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 
 import pytest
-from conftest import Connector, EmbeddedTarget, Finished, Json, ServerTarget, Target
+from command_line import Connector, Json
+from running_write import (
+    APPEND,
+    COMPLETE,
+    OLD,
+    OVERWRITE,
+    REFRESH,
+    Sync,
+    ids,
+    jsonl,
+    record,
+    state,
+    state_ids,
+    with_config,
+)
+from targets import EmbeddedTarget, ServerTarget, Target
 from wire_double import WireDouble
 
 ROOT = Path(__file__).parent.parent
 
-FROM_FIELD = {
-    "processing": {"chunk_size": 100},
-    "embedding": {"mode": "from_field", "field_name": "v", "dimensions": 4},
-}
-APPEND = {"streams": [{"stream": {"name": "docs", "json_schema": {}}, "destination_sync_mode": "append"}]}
-OVERWRITE = {"streams": [{"stream": {"name": "docs", "json_schema": {}}, "destination_sync_mode": "overwrite"}]}
-
-OLD = {
-    "streams": [
-        {"stream": {"name": "docs", "json_schema": {}}, "destination_sync_mode": "append", "generation_id": 1},
-    ]
-}
-REFRESH = {"streams": [{**OLD["streams"][0], "generation_id": 2, "minimum_generation_id": 2}]}
-COMPLETE = {
-    "type": "TRACE",
-    "trace": {
-        "type": "STREAM_STATUS",
-        "emitted_at": 1,
-        "stream_status": {"stream_descriptor": {"name": "docs"}, "status": "COMPLETE"},
-    },
-}
-
 both = pytest.mark.parametrize("target", ["embedded", "double"], indirect=True)
-
-
-def with_config(indexing: Json) -> Json:
-    return {**FROM_FIELD, "indexing": indexing}
-
-
-def record(number: int, **data: Any) -> Json:
-    return {"type": "RECORD", "record": {"stream": "docs", "data": {"id": number, "v": [1, 0, 0, 0], **data}}}
-
-
-def state(number: int) -> Json:
-    stream = {"stream_descriptor": {"name": "docs"}, "stream_state": {"at": number}}
-    return {"type": "STATE", "state": {"type": "STREAM", "stream": stream, "id": number}}
-
-
-def jsonl(*messages: Json) -> bytes:
-    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
-
-
-def ids(target: Target) -> list[int]:
-    return sorted(point["payload"]["id"] for point in target.points() or [])
-
-
-class Sync(AbstractContextManager["Sync"]):
-    """A running `write` that is talked to line by line. What never comes ends in the timeout of the test."""
-
-    def __init__(self, connector: Connector, target: Target, catalog: Json = APPEND) -> None:
-        self.process = connector.start("write", config=with_config(target.indexing()), catalog=catalog)
-        self.said = b""
-        self.asked = 0
-
-    def __exit__(self, *_: object) -> None:
-        """Leave no process behind."""
-        with self.process:  # closes the pipes and waits
-            self.process.kill()
-
-    def send(self, *messages: Json) -> Self:
-        assert self.process.stdin
-        self.process.stdin.write(jsonl(*messages))
-        self.process.stdin.flush()
-        return self
-
-    def hear(self, kind: str, text: str = "") -> Json:
-        """Read on until the next message of this kind that holds this text."""
-        assert self.process.stdout
-        while line := self.process.stdout.readline():
-            self.said += line
-            message: Json = json.loads(line)
-            if message["type"] == kind and text.encode() in line:
-                return message
-        raise AssertionError((kind, self.said))
-
-    def end(self) -> Finished:
-        """Close its standard input, unless it is gone already, and read what is still said."""
-        said, stderr = self.process.communicate()
-        return Finished(self.process.returncode, self.said + said, stderr.decode())
-
-    def states(self) -> list[int]:
-        """The STATEs heard by now; asks for a log line first, so that nothing is still on its way."""
-        self.asked += 1
-        descriptor = {"name": f"nobody {self.asked}"}  # a stream that is unknown is warned about once
-        status = {"stream_descriptor": descriptor, "status": "COMPLETE"}
-        self.send({"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 1, "stream_status": status}})
-        self.hear("LOG", descriptor["name"])
-        return state_ids(Finished(0, self.said, ""))
-
-
-def state_ids(finished: Finished) -> list[int]:
-    return [message["state"]["id"] for message in finished.of("STATE")]
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -162,30 +85,6 @@ def test_what_was_acknowledged_survives_a_kill(connector: Connector, target: Tar
     again = connector.run("write", jsonl(record(3)), config=with_config(target.indexing()), catalog=APPEND)
     assert again.code == 0, again.error
     assert ids(target) == [1, 2, 3]
-
-
-@both
-def test_sigterm_ends_the_sync_at_once_and_replaces_nothing(connector: Connector, target: Target) -> None:
-    config = with_config(target.indexing())
-    assert connector.run("write", jsonl(record(1)), config=config, catalog=OVERWRITE).code == 0
-    with Sync(connector, target, OVERWRITE) as sync:
-        sync.send(record(2), state(1))
-        sync.hear("STATE")
-        sync.process.terminate()
-        finished = sync.end()
-    assert (finished.code, finished.stderr, finished.error) == (128 + signal.SIGTERM, "", None)
-    assert ids(target) == [1, 2]
-    assert connector.run("write", jsonl(record(3)), config=config, catalog=OVERWRITE).code == 0
-    assert ids(target) == [3]
-
-
-def test_sigterm_does_not_wait_for_a_server_that_does_not_answer(connector: Connector, double: WireDouble) -> None:
-    fault = double.fail("PUT /collections/[^/]+/points", hold=True)
-    with Sync(connector, ServerTarget(double.url)) as sync:
-        sync.send(record(1), state(1))
-        fault.wait_until_reached()
-        sync.process.terminate()
-        assert sync.end().code == 128 + signal.SIGTERM
 
 
 DEDUP = {
@@ -373,20 +272,6 @@ def test_a_second_writer_to_a_folder_is_told_so_and_harms_nothing(connector: Con
         finished = first.end()
     assert (finished.code, state_ids(finished)) == (0, [1])
     assert ids(target) == [1]
-
-
-@pytest.mark.parametrize("messages", [(state(1),), (record(1), state(1))], ids=["main-thread", "worker"])
-def test_a_reader_that_goes_away_ends_the_sync_without_a_traceback(
-    connector: Connector, tmp_path: Path, messages: tuple[Json, ...]
-) -> None:
-    with Sync(connector, EmbeddedTarget(tmp_path)) as sync:
-        assert sync.process.stdout
-        sync.hear("LOG", "Writing to")
-        sync.process.stdout.close()
-        sync.send(*messages)
-        assert sync.process.wait() == 1
-        assert sync.process.stderr
-        assert sync.process.stderr.read() == b""
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -616,3 +501,20 @@ def test_writing_to_a_folder_imports_no_server_client_and_no_provider(connector:
     modules = modules_of(connector, *words)
     assert "qdrant_edge" in modules
     assert modules.isdisjoint({"airbyte_cdk", "qdrant_client", "grpc", *PROVIDERS})
+
+
+def test_writing_to_a_server_imports_no_embedded_engine_and_no_provider(
+    connector: Connector, double: WireDouble
+) -> None:
+    config = with_config(ServerTarget(double.url).indexing())
+    modules = modules_of(connector, *connector.command("write", config=config, catalog=APPEND)[2:])
+    assert "qdrant_client" in modules
+    assert modules.isdisjoint({"airbyte_cdk", "qdrant_edge", *PROVIDERS})
+
+
+def test_no_request_holds_more_points_than_the_batch_size(connector: Connector, double: WireDouble) -> None:
+    config = with_config({**ServerTarget(double.url).indexing(), "batch_size": 3})
+    finished = connector.run("write", jsonl(*map(record, range(10))), config=config, catalog=APPEND)
+    upserts = [each.body["points"] for each in double.log if each.is_like("PUT /collections/[^/]+/points")]
+    assert finished.code == 0, finished.error
+    assert sorted(map(len, upserts)) == [1, 3, 3, 3]

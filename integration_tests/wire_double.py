@@ -83,6 +83,11 @@ class Fault:
         """Let held requests go on."""
         self._released.set()
 
+    @property
+    def is_reached(self) -> bool:
+        """Whether a request has met this fault."""
+        return self._reached.is_set()
+
     def wait_until_reached(self, timeout: float = 30) -> None:
         """Return when a request has met this fault (and, with `applied`, has taken effect)."""
         if not self._reached.wait(timeout):

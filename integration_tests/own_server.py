@@ -1,0 +1,117 @@
+"""A Qdrant server of the tests' own: the `qdrant` executable on free ports of the loopback interface.
+
+    with OwnServer(folder) as server:
+        server.kill()   # as hard as a machine that dies
+        server.start()  # the same ports, the same data
+
+It knows nothing of pytest, so that whatever plays a server's death can use it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import urllib.request
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Self
+
+from loopback import HOST, reserve
+
+_START_SECONDS = 60
+_LOOK_SECONDS = 0.05
+
+
+def find_executable() -> str | None:
+    """Where the executable is, if it is anywhere on the PATH."""
+    return shutil.which("qdrant")
+
+
+class OwnServer(AbstractContextManager["OwnServer"]):
+    """One node. Its gRPC port is the one after the REST port, where the connector expects it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._held = reserve(2)
+        self.port, self.grpc_port = (each.getsockname()[1] for each in self._held)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave neither a process nor a port behind; the folder is the caller's."""
+        self.kill()
+        for each in self._held:
+            each.close()
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def start(self) -> None:
+        """Return when it is ready; what was stored before is there."""
+        executable = find_executable()
+        assert executable is not None, "there is no executable called qdrant on the PATH"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [executable], cwd=self.folder, env=self._environment(), stdout=log, stderr=subprocess.STDOUT
+            )
+        self._wait_until_ready(self._process)
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is flushed, nobody is told."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """Stop it where it stands: connections stay open and nothing is answered."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen one go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "the server is not running"
+        self._process.send_signal(number)
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "QDRANT__SERVICE__HOST": HOST,
+            "QDRANT__SERVICE__HTTP_PORT": str(self.port),
+            "QDRANT__SERVICE__GRPC_PORT": str(self.grpc_port),
+            "QDRANT__STORAGE__STORAGE_PATH": str(self.folder / "storage"),
+            "QDRANT__STORAGE__SNAPSHOTS_PATH": str(self.folder / "snapshots"),
+            "QDRANT__TELEMETRY_DISABLED": "true",
+        }
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        for _ in range(round(_START_SECONDS / _LOOK_SECONDS)):
+            if self._is_ready():
+                return
+            try:
+                code = process.wait(_LOOK_SECONDS)  # a pause that an early death cuts short
+            except subprocess.TimeoutExpired:
+                continue
+            raise RuntimeError(f"qdrant ended with {code}: {self.log.read_text(errors='replace')[-2000:]}")
+        raise TimeoutError(f"qdrant was not ready after {_START_SECONDS} seconds, see {self.log}")
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5):  # noqa: S310 -- a loopback URL
+                return True
+        except OSError:  # refused, or 503 while it loads
+            return False
