@@ -1,0 +1,291 @@
+"""Scenarios: what a connection goes through, told once and in no sender's dialect.
+
+A folder in `scenarios/` holds one `scenario.yaml`:
+
+    about:    one sentence: what holds
+    kills:    false where kills at random could show nothing, with the reason as a comment
+    config:   merged over `BASE_CONFIG`
+    streams:  what the source has, by label: name (the label unless given), namespace, key, cursor, schema,
+              sync (incremental unless given, or full_refresh)
+    syncs:    one after the other; each has
+      streams:  label -> {mode, generation, minimum, refresh}: how the connection is set. Modes are the four that a
+                user sees: append, append_dedup, overwrite, overwrite_dedup. The generation is 0 unless given. A `key` or
+                `cursor` here stands in for the stream's own. With `refresh: true` (and in the overwriting modes) the
+                stream is being replaced: its minimum is its generation
+      source:   what the source says, in order
+                  - LABEL: {...}                 a record
+                  - LABEL: {...}, changes: [...]  with `meta.changes`
+                  - LABEL: {...}, becomes: {...}  what is stored of it, where that is not what was sent; null for nothing
+                  - state: LABEL, at: VALUE      a STATE of the stream; null for a reset
+                  - global: VALUE, of: {NAME or LABEL: VALUE}     a GLOBAL state
+                  - legacy: VALUE                a LEGACY state
+                  - complete: LABEL              } said by the source itself; without them a source that succeeds
+                  - incomplete: LABEL            } completes each stream after its last record
+                A member `letters of F: N` of a record gives it a field F with a text of N letters, and `small fields: N`
+                N fields of a few letters each; so it does in `becomes` and `stored`
+      repeated: how often the source says all of it (1 unless given); "{n}" in a text becomes 1, 2, …, and so does a "{n}"
+                that is alone, as a number
+      ends:     succeeded (unless given) | failed | {killed: N}: killed when N of its STATEs were acknowledged, and
+                nothing after the last of them had been sent
+      again: true   instead of `streams`: the next attempt of the sync before, as the platform would make it; `source` is
+                    what the source then says beyond what it had said before
+      then:     what holds afterwards
+                  stored: {LABEL: [{...}, ...]}   the records of each stream, in any order; a label that is missing: none
+                  exit: 0 unless given;  error: the failure type;  says: texts in the error or in lines of the log,
+                        which begin with their level
+                  acked: how many STATEs came back; all that were sent unless given
+      in registry / in custom image / in PyAirbyte:   what differs from `then` in that dialect
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+Json = dict[str, Any]
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+
+SECRET = 's3cret-8d1f"key\\with/marks'
+
+BASE_CONFIG: Json = {
+    "processing": {"chunk_size": 20, "text_fields": ["body"]},
+    "embedding": {"mode": "fake"},
+    # Small batches: many of them are under way at once, and STATEs come back while others wait.
+    "indexing": {"batch_size": 2, "auth_method": {"mode": "api_key_auth", "api_key": SECRET}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream of the source."""
+
+    label: str
+    name: str
+    namespace: str | None
+    key: tuple[tuple[str, ...], ...]
+    cursor: tuple[str, ...]
+    schema: Json
+    sync_mode: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A stream as one sync has it."""
+
+    stream: Stream
+    mode: str
+    generation: int = 0
+    minimum: int = 0
+
+    @property
+    def is_replaced(self) -> bool:
+        return self.mode.startswith("overwrite") or self.minimum > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One thing that the source says. `labels`: the streams it is about."""
+
+    kind: Literal["record", "state", "global", "legacy", "complete", "incomplete"]
+    labels: tuple[str, ...] = ()
+    value: Any = None
+    more: Json = field(default_factory=dict)
+
+    @property
+    def is_state(self) -> bool:
+        return self.kind in ("state", "global", "legacy")
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """One sync: how the connection is set, what the source says, and how that ends."""
+
+    selected: Mapping[str, Selected]
+    said: tuple[Said, ...]
+    succeeds: bool = True
+    kill_after: int | None = None
+    is_retry: bool = False
+    then: Mapping[str, Json] = field(default_factory=dict)
+
+    def expected(self, dialect: str) -> Json:
+        """What holds afterwards, in this dialect."""
+        return {**self.then.get("", {}), **self.then.get(dialect, {})}
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A folder of `scenarios/`."""
+
+    name: str
+    about: str
+    config: Json
+    syncs: tuple[Sync, ...]
+    kills: bool = True
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as JSON has it: no dates, and only true and false are booleans."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
+    for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", __import__("re").compile(r"^(true|false)$"), list("tf"))
+
+
+def names() -> list[str]:
+    """Every scenario, by name."""
+    return sorted(path.parent.name for path in SCENARIOS.glob("*/scenario.yaml"))
+
+
+def load(name: str) -> Scenario:
+    """Read a scenario."""
+    with (SCENARIOS / name / "scenario.yaml").open(encoding="utf-8") as file:
+        raw = yaml.load(file, Loader=_Loader)  # noqa: S506 -- a SafeLoader with fewer types
+    streams = {label: _stream(label, each or {}) for label, each in raw["streams"].items()}
+    syncs: list[Sync] = []
+    for each in raw["syncs"]:
+        syncs.append(_sync(each, streams, syncs[-1] if syncs else None))
+    return Scenario(
+        name, raw["about"], _merged(BASE_CONFIG, raw.get("config", {})), tuple(syncs), raw.get("kills", True)
+    )
+
+
+def _merged(base: Json, over: Json) -> Json:
+    """`over` on top of `base`, object by object; an object with a mode of its own replaces."""
+    merged = dict(base)
+    for name, value in over.items():
+        nested = isinstance(value, dict) and isinstance(base.get(name), dict) and "mode" not in value
+        merged[name] = _merged(base[name], value) if nested else value
+    return merged
+
+
+def _stream(label: str, raw: Json) -> Stream:
+    unknown = raw.keys() - {"name", "namespace", "key", "cursor", "schema", "sync"}
+    assert not unknown, (label, unknown)
+    return Stream(
+        label=label,
+        name=raw.get("name", label),
+        namespace=raw.get("namespace"),
+        key=tuple(map(tuple, raw.get("key", ()))),
+        cursor=tuple(raw.get("cursor", ())),
+        schema=raw.get("schema", {}),
+        sync_mode=raw.get("sync", "incremental"),
+    )
+
+
+def _sync(raw: Json, streams: Mapping[str, Stream], before: Sync | None) -> Sync:
+    dialects = {name.removeprefix("in "): _expected(raw[name]) for name in raw if name.startswith("in ")}
+    unknown = raw.keys() - {
+        "streams",
+        "source",
+        "repeated",
+        "ends",
+        "again",
+        "then",
+        *(f"in {each}" for each in dialects),
+    }
+    assert not unknown, unknown
+    ends = raw.get("ends", "succeeded")
+    kill_after = ends["killed"] if isinstance(ends, dict) else None
+    common = {
+        "succeeds": ends == "succeeded",
+        "kill_after": kill_after,
+        "then": {"": _expected(raw.get("then", {})), **dialects},
+    }
+    said = tuple(
+        _said(_numbered(each, number), streams)
+        for number in range(1, raw.get("repeated", 1) + 1)
+        for each in raw.get("source", ())
+    )
+    if raw.get("again"):
+        assert before is not None
+        assert not before.is_retry, "an attempt is retried once"
+        return Sync(before.selected, (*before.said, *said), is_retry=True, **common)
+    selected = {label: _selected(streams[label], each or {}) for label, each in raw["streams"].items()}
+    return Sync(selected, said, **common)
+
+
+def _selected(stream: Stream, raw: Json) -> Selected:
+    mode, generation = raw.get("mode", "append"), raw.get("generation", 0)
+    replaced = raw.get("refresh", False) or mode.startswith("overwrite")
+    stream = replace(
+        stream,
+        key=tuple(map(tuple, raw["key"])) if "key" in raw else stream.key,
+        cursor=tuple(raw.get("cursor", stream.cursor)),
+    )
+    return Selected(stream, mode, generation, raw.get("minimum", generation if replaced else 0))
+
+
+def _grown(data: Any) -> Any:
+    """A record with the long texts and the many fields that it only names."""
+    if not isinstance(data, dict):
+        return data
+    grown: Json = {}
+    for name, value in data.items():
+        if name.startswith("letters of "):
+            grown[name.removeprefix("letters of ")] = ("plenty " * (value // 7 + 1))[:value].strip()
+        elif name == "small fields":
+            grown |= {f"field_{number}": f"small value {number}" for number in range(value)}
+        else:
+            grown[name] = value
+    return grown
+
+
+def _expected(raw: Json) -> Json:
+    """What holds, with the stored records grown."""
+    if "stored" not in raw:
+        return raw
+    return {**raw, "stored": {label: [_grown(each) for each in rows] for label, rows in raw["stored"].items()}}
+
+
+def _numbered(each: Any, number: int) -> Any:
+    if isinstance(each, dict):
+        return {_numbered(name, number): _numbered(value, number) for name, value in each.items()}
+    if isinstance(each, list):
+        return [_numbered(value, number) for value in each]
+    if each == "{n}":
+        return number
+    return each.replace("{n}", str(number)) if isinstance(each, str) else each
+
+
+def _said(raw: Json, streams: Mapping[str, Stream]) -> Said:
+    (kind, value), *more = raw.items()
+    rest = dict(more)
+    if kind == "state":
+        return Said("state", (value,), rest["at"])
+    if kind == "global":
+        return Said("global", tuple(rest.get("of", {})), value, rest.get("of", {}))
+    if kind == "legacy":
+        return Said("legacy", (), value)
+    if kind in ("complete", "incomplete"):
+        return Said(kind, (value,))  # type: ignore[arg-type]
+    assert kind in streams, f"{kind} is no stream of this scenario"
+    if "becomes" in rest:
+        rest["becomes"] = _grown(rest["becomes"])
+    return Said("record", (kind,), _grown(value), rest)
+
+
+def record_texts(sync: Sync) -> Iterator[str]:
+    """The texts in a sync's records that must not be seen in any output, JSON-escaped as they would be there."""
+    for said in sync.said:
+        if said.kind == "record":
+            for text in _texts(said.value):
+                yield json.dumps(text)[1:-1]
+                if not text.isascii():
+                    yield json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (list, dict)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
