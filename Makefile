@@ -8,6 +8,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 # Written last by the bootstrap: an interrupted installation leaves no stamp and is done again.
 STAMP := $(VENV)/.complete
+# The environments of the clients that `make test-clients` drives the connector with.
+CLIENTS := .venv-clients
+CLIENTS_STAMP := $(CLIENTS)/.complete
 
 # The first interpreter on PATH that is new enough; looked for only by the recipes that need one.
 find-python = for candidate in python3 python3.11 python3.12 python3.13 python; do \
@@ -15,10 +18,10 @@ find-python = for candidate in python3 python3.11 python3.12 python3.13 python; 
   done; \
   test -n "$$python" || { echo "Python 3.11 or newer is needed, and none is on PATH." >&2; exit 1; }
 
-.PHONY: help demo test check spec image bench lock
+.PHONY: help demo test test-kills test-clients check spec image bench lock
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): requirements-dev.lock
 	@python=; $(find-python); $$python tools/bootstrap.py $(VENV)
@@ -28,6 +31,15 @@ demo: $(STAMP) ## load real text into an embedded Qdrant and ask it two question
 
 test: $(STAMP) ## run the unit and the integration tests (ARGS="-k name" passes options to pytest)
 	@$(PY) -m pytest -n auto $(ARGS)
+
+$(CLIENTS_STAMP): $(wildcard integration_tests/clients/*.lock) | $(STAMP)
+	@$(PY) tools/client_venv.py $(CLIENTS)
+
+test-clients: $(STAMP) $(CLIENTS_STAMP) ## drive the connector with PyAirbyte, which is installed first (800 MB)
+	@$(PY) -m pytest -n auto $(ARGS) integration_tests/clients
+
+test-kills: $(STAMP) ## kill the connector 2,000 times at random moments (KILLS=..., SEED=..., QDRANT_URL=... for a server)
+	@KILLS=$${KILLS:-2000} $(PY) -m pytest -n auto --timeout 3600 $(ARGS) integration_tests/test_kills.py
 
 check: $(STAMP) ## style, types, import rules, and whether the locks fit pyproject.toml
 	$(VENV)/bin/ruff check .
