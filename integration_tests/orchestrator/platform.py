@@ -67,9 +67,11 @@ class Running:
 
     def finish(self) -> Output:
         """Wait for its end."""
-        code = self.process.wait(_PATIENCE_SECONDS)
-        for thread in self._threads:
+        for (
+            thread
+        ) in self._threads:  # first, as they end with its pipes, at once; waiting with a limit looks every now and then
             thread.join(_PATIENCE_SECONDS)
+        code = self.process.wait(_PATIENCE_SECONDS)
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             with suppress(BrokenPipeError):
                 stream.close()  # type: ignore[union-attr]  # all three are pipes
