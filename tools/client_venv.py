@@ -57,7 +57,8 @@ def install(name: str, target: Path, python: str) -> None:
         run(uv, "pip", "install", "--quiet", "--python", own, *locked)
     else:
         run(python, "-m", "venv", str(target))
-        run(own, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *locked)
+        # The lock is complete; resolving it again, pip stumbles over requirements with extras.
+        run(own, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps", *locked)
 
 
 def build(folder: Path) -> None:
