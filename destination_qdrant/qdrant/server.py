@@ -55,8 +55,12 @@ class Patience:
         return replace(self.retry, budget_seconds=min(self.first_seconds, self.retry.budget_seconds))
 
 
-#: A cluster with a hanging node answers after 10 s, a collection that waits for its optimizer after much more.
-WRITE: Final = Patience(60, RetryPolicy(300, first_wait=0.5, longest_wait=30))
+def writing(timeout: int, retry_seconds: float) -> Patience:
+    """For a sync: a cluster with a hanging node answers after 10 s, a collection that waits for its optimizer after much more."""
+    return Patience(timeout, RetryPolicy(retry_seconds, first_wait=0.5, longest_wait=30))
+
+
+WRITE: Final = writing(60, 300)
 CHECK: Final = Patience(10, RetryPolicy(10, first_wait=0.25, longest_wait=2))
 
 _MOST_POINTS: Final = 500
