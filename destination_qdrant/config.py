@@ -494,6 +494,22 @@ class Indexing(_Part):
         description="How many points one request may hold; a request also ends at some megabytes. Smaller requests are "
         "easier on a small server, and show progress sooner.",
     )
+    requests_in_flight: Annotated[int, Field(ge=1, le=64), _WHOLE] = Field(
+        default=4,
+        title="Requests at once",
+        description="How many batches are embedded and written at the same time.",
+    )
+    timeout: Annotated[int, Field(ge=1, le=3600), _WHOLE] = Field(
+        default=60,
+        title="Seconds for one request",
+        description="How long the server may take to answer a request before the connection counts as lost.",
+    )
+    retry_seconds: Annotated[int, Field(ge=0, le=86400), _WHOLE] = Field(
+        default=300,
+        title="Seconds of retries",
+        description="How long a request is repeated while the server is away, overloaded or limits the rate. "
+        "After that the sync fails, and the next one goes on where it ended.",
+    )
 
     @property
     def embedded_folder(self) -> Path | None:

@@ -332,7 +332,7 @@ class _Run:
         """Remove what completed streams have replaced, report, and say whether the sync is complete."""
         verdicts = self._ends.verdicts(self._plan.site.form.run_id)
         for verdict in verdicts:
-            removed = sum(map(self._remove, verdict.remove))
+            removed = sum(self._remove(where, verdict.stream.descriptor) for where in verdict.remove)
             self._report(verdict, removed)
         self._plan.site.store.flush()
         self._report_strange_lines()
@@ -343,11 +343,15 @@ class _Run:
                 "what was there before is kept beside what this sync wrote, and the next complete sync removes it."
             )
 
-    def _remove(self, where: Where) -> int:
+    def _remove(self, where: Where, descriptor: Descriptor) -> int:
         """Remove what matches; the number is for the log, and an estimate where the server refuses to count."""
         store = self._plan.site.store
         count = store.count(where)
-        store.delete_where(where)
+
+        def tell(removed: int) -> None:
+            self._out.log("INFO", f"Stream '{descriptor}': {removed:,} of {count:,} older points removed so far.")
+
+        store.delete_where(where, tell)
         return count
 
     def _report(self, verdict: Verdict, removed: int) -> None:

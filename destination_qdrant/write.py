@@ -56,7 +56,8 @@ def write(
         split = _splitting(config, embedder)
         size = config.indexing.batch_size
         site = Site(store, embedder, form, airbyte_streams, points_per_write=size)
-        sync(source, Plan(catalog, site, out, readers, split, Bounds(batch=BatchBounds(points=size))))
+        bounds = Bounds(config.indexing.requests_in_flight, batch=BatchBounds(points=size))
+        sync(source, Plan(catalog, site, out, readers, split, bounds))
 
 
 def _require_text_fields(catalog: Catalog) -> None:

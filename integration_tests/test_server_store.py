@@ -137,6 +137,25 @@ def test_deletions_take_what_they_name_and_nothing_else(store: ServerStore) -> N
     assert sorted(stored.id for stored in store.scroll(ALL, ())) == [3, 4, 5]
 
 
+def test_a_deletion_of_very_many_goes_by_id_page_by_page_and_tells_how_far_it_is() -> None:
+    with WireDouble(strict={"enabled": True, "max_query_limit": 10}) as double:
+        store = open_docs(double.url)
+        store.create(UNNAMED_4)
+        store.create_indexes({"kind": "keyword"})
+        store.upsert([point(number) for number in range(520)])
+        store.upsert([Point(999, {UNNAMED: Dense.of([1, 1, 1, 1])}, {"kind": "b"})])
+        million = {"result": {"count": 1_000_000}, "status": "ok", "time": 0.0}
+        double.fail("points/count", status=200, body=million)
+        told: list[int] = []
+        store.delete_where(ALL, told.append)
+        deletes = [request.body for request in double.log if request.is_like(DELETES)]
+        left = [stored.id for stored in store.scroll(Where((AnyOf("kind", ("a", "b")),)), ())]
+        store.close()
+    assert told == [500]
+    assert [len(body["points"]) for body in deletes] == [10] * 52
+    assert left == [999]
+
+
 def test_a_deletion_without_a_condition_is_refused(double: WireDouble, store: ServerStore) -> None:
     with pytest.raises(SystemFault):
         store.delete_where(Where((), must_not=(Equals("kind", "a"),)))

@@ -518,3 +518,29 @@ def test_no_request_holds_more_points_than_the_batch_size(connector: Connector, 
     upserts = [each.body["points"] for each in double.log if each.is_like("PUT /collections/[^/]+/points")]
     assert finished.code == 0, finished.error
     assert sorted(map(len, upserts)) == [1, 3, 3, 3]
+
+
+def test_a_server_that_never_answers_is_given_up_when_the_retries_are_used_up(
+    connector: Connector, double: WireDouble
+) -> None:
+    config = with_config({**ServerTarget(double.url).indexing(), "timeout": 1, "retry_seconds": 1})
+    double.fail("PUT /collections/[^/]+/points", times=99, hold=True)
+    finished = connector.run("write", jsonl(record(1), state(1)), config=config, catalog=APPEND)
+    double.heal()
+    assert (finished.code, finished.of("STATE"), finished.stderr) == (1, [], "")
+    assert finished.error
+    assert finished.error["failure_type"] == "transient_error"
+    assert "no answer came in time" in finished.error["message"]
+
+
+def test_as_many_requests_are_in_flight_as_the_user_wants(connector: Connector, double: WireDouble) -> None:
+    config = with_config({**ServerTarget(double.url).indexing(), "batch_size": 1, "requests_in_flight": 8})
+    upsert = "PUT /collections/[^/]+/points"
+    double.fail(upsert, times=99, hold=True)
+    with connector.start("write", config=config, catalog=APPEND) as process:
+        assert process.stdin
+        process.stdin.write(jsonl(*map(record, range(9))))
+        process.stdin.close()
+        assert len(double.wait_for(f"{upsert}$", count=8)) == 8
+        double.heal()
+        assert process.wait() == 0

@@ -20,6 +20,7 @@ from destination_qdrant.qdrant.base import (
     StoredPoint,
     VectorSchema,
     Where,
+    nobody,
 )
 from destination_qdrant.vectors import Dense
 
@@ -91,11 +92,13 @@ class MemoryStore:
             for point_id in ids:
                 self.points.pop(point_id, None)
 
-    def delete_where(self, where: Where) -> None:
+    def delete_where(self, where: Where, on_progress: Callable[[int], object] = nobody) -> None:
         self._called("delete_where", where)
         with self._lock:
-            for point in self._matching(where):
+            matching = self._matching(where)
+            for point in matching:
                 del self.points[point.id]
+        on_progress(len(matching))
 
     def scroll(self, where: Where, fields: Sequence[str]) -> Iterator[StoredPoint]:
         self._called("scroll", where)

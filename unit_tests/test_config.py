@@ -98,6 +98,8 @@ def test_defaults_are_those_of_airbytes_connector() -> None:
     assert config.indexing.auth_method == NoAuth()
     assert config.indexing.prefer_grpc is True
     assert config.indexing.batch_size == 512
+    assert config.indexing.requests_in_flight == 4
+    assert (config.indexing.timeout, config.indexing.retry_seconds) == (60, 300)
     assert config.indexing.distance_metric == "cos"
     assert config.indexing.text_field == "text"
     assert config.indexing.embedded_folder is None
@@ -202,6 +204,9 @@ def test_the_same_mapping_twice_is_harmless() -> None:
         "indexing.auth_method",
         "indexing.prefer_grpc",
         "indexing.batch_size",
+        "indexing.requests_in_flight",
+        "indexing.timeout",
+        "indexing.retry_seconds",
         "indexing.distance_metric",
         "indexing.text_field",
         "omit_raw_text",
@@ -384,6 +389,12 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
         (changed("processing.max_payload_bytes", 1023), "processing.max_payload_bytes must be 1024 or more"),
         (changed("processing.max_payload_bytes", 2**24 + 1), "processing.max_payload_bytes must be 16777216 or less"),
         (changed("indexing.batch_size", 0), "indexing.batch_size must be 1 or more"),
+        (changed("indexing.requests_in_flight", 0), "indexing.requests_in_flight must be 1 or more"),
+        (changed("indexing.requests_in_flight", 65), "indexing.requests_in_flight must be 64 or less"),
+        (changed("indexing.timeout", 0), "indexing.timeout must be 1 or more"),
+        (changed("indexing.timeout", 3601), "indexing.timeout must be 3600 or less"),
+        (changed("indexing.retry_seconds", -1), "indexing.retry_seconds must be 0 or more"),
+        (changed("indexing.retry_seconds", 86401), "indexing.retry_seconds must be 86400 or less"),
         (changed("indexing.batch_size", 4097), "indexing.batch_size must be 4096 or less"),
         (changed("processing.text_fields", "title"), "processing.text_fields must be a list, not a text"),
         (changed("processing.text_fields", ["a", 7]), "processing.text_fields[1] must be a text, not a number"),

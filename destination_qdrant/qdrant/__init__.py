@@ -37,14 +37,14 @@ def open_store(indexing: Indexing, *, read_only: bool, sleep: Callable[[float], 
         return open_embedded(folder, indexing.collection, read_only=read_only)
     auth = indexing.auth_method
     with _without("fastembed"):
-        from .server import CHECK, WRITE, open_server  # only this path needs the client, which is slow
+        from .server import CHECK, open_server, writing  # only this path needs the client, which is slow
 
         return open_server(
             indexing.url,
             indexing.collection,
             api_key=(auth.api_key.get_secret_value() or None) if isinstance(auth, ApiKeyAuth) else None,
             prefer_grpc=indexing.prefer_grpc,
-            patience=CHECK if read_only else WRITE,
+            patience=CHECK if read_only else writing(indexing.timeout, indexing.retry_seconds),
             sleep=sleep,
         )
 

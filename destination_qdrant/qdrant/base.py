@@ -15,7 +15,7 @@ Rules that every adapter keeps:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -118,6 +118,10 @@ class Where:
     must_not: tuple[Condition, ...] = ()
 
 
+def nobody(_removed: int) -> None:
+    """Who needs not be told."""
+
+
 class Store(Protocol):
     """One collection in a Qdrant. Safe to call from several threads at once."""
 
@@ -158,8 +162,12 @@ class Store(Protocol):
         """Delete points by id; ids that do not exist are no error."""
         ...
 
-    def delete_where(self, where: Where) -> None:
-        """Delete every point that matches."""
+    def delete_where(self, where: Where, on_progress: Callable[[int], object] = nobody) -> None:
+        """Delete every point that matches.
+
+        However many they are, no request takes long, and what a try before has removed is not looked at again.
+        `on_progress` is told now and then how many are gone.
+        """
         ...
 
     def scroll(self, where: Where, fields: Sequence[str]) -> Iterator[StoredPoint]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import qdrant_edge as edge
 
 from ..errors import ConnectorError, SystemFault
 from ..vectors import Dense
-from .base import CollectionInfo, IndexType, Point, PointId, ScoredPoint, StoredPoint, VectorSchema, Where
+from .base import CollectionInfo, IndexType, Point, PointId, ScoredPoint, StoredPoint, VectorSchema, Where, nobody
 from .edge_models import (
     MAX_POINTS_A_CALL,
     from_id,
@@ -198,7 +198,7 @@ class EmbeddedStore:
                 operation = edge.UpdateOperation.delete_points(call)
             self._update(operation, len(call) * DELETE_BYTES)
 
-    def delete_where(self, where: Where) -> None:
+    def delete_where(self, where: Where, on_progress: Callable[[int], object] = nobody) -> None:  # noqa: ARG002 -- done at once
         """Delete every point that matches; without a condition that must hold it would be everything."""
         if not where.must:
             raise SystemFault("A deletion without a condition was asked for and refused; this is a bug.")

@@ -6,7 +6,8 @@ Rules that make `base.Store`'s promises true here:
 2.  A failed write is sent again whole: the server may have applied all, some or none of it, and ids make that safe.
 3.  A failed creation is answered by looking whether it took effect, never by creating blindly.
 4.  A request that is too large is sent in halves.
-5.  Point updates carry no `timeout` of their own: over REST the client would use the same number as HTTP timeout.
+5.  Deletes carry no `timeout` of their own: over REST the client would use the same number as HTTP timeout.
+6.  Points are sent as bytes (`server_upserts`), everything else goes through qdrant-client's own calls.
 """
 
 from __future__ import annotations
@@ -25,10 +26,11 @@ from ..retry import Retryable, RetryPolicy
 from ..retry import call as with_retries
 from ..vectors import UNNAMED, Dense
 from .address import Address, parse_address
-from .base import CollectionInfo, IndexType, Point, PointId, ScoredPoint, StoredPoint, VectorSchema, Where
-from .server_client import Connect, completed, headers, translated
+from .base import CollectionInfo, IndexType, Point, PointId, ScoredPoint, StoredPoint, VectorSchema, Where, nobody
+from .server_client import BulkOverGrpc, BulkOverRest, Connect, completed, headers, translated
 from .server_errors import AlreadyExistsError, Call, CollectionMissingError, ExactCountError, TooLargeError
-from .server_models import client_filter, client_point, collection_info, create_arguments, path, point_id, vector_bytes
+from .server_models import client_filter, collection_info, create_arguments, path, point_id
+from .server_upserts import in_parts
 from .validation import check_points
 
 T = TypeVar("T")
@@ -53,19 +55,21 @@ class Patience:
         return replace(self.retry, budget_seconds=min(self.first_seconds, self.retry.budget_seconds))
 
 
-#: A cluster with a hanging node answers after 10 s, a collection that waits for its optimizer after much more.
-WRITE: Final = Patience(60, RetryPolicy(300, first_wait=0.5, longest_wait=30))
+def writing(timeout: int, retry_seconds: float) -> Patience:
+    """For a sync: a cluster with a hanging node answers after 10 s, a collection that waits for its optimizer after much more."""
+    return Patience(timeout, RetryPolicy(retry_seconds, first_wait=0.5, longest_wait=30))
+
+
+WRITE: Final = writing(60, 300)
 CHECK: Final = Patience(10, RetryPolicy(10, first_wait=0.25, longest_wait=2))
 
 _MOST_POINTS: Final = 500
 _MOST_IDS: Final = 5_000
 _PAGE: Final = 1_000
+#: A filter delete of so many points takes a second or two; of a million it would outlast any timeout.
+_MOST_BY_FILTER: Final = 20_000
+_TELL_EVERY_PAGES: Final = 50
 _LONGEST_NAME: Final = 255
-_REST_BYTES: Final = 4_000_000
-_GRPC_BYTES: Final = 16_000_000
-#: What a float32 takes: as text in JSON (a float32 written as a double has up to 20 characters), and in a message.
-_REST_BYTES_PER_PACKED_BYTE: Final = 5
-_POINT_BYTES: Final = 64
 
 
 def open_server(
@@ -148,6 +152,9 @@ class ServerStore:
         self._address = address
         self._collection = collection
         self._over_grpc = over_grpc
+        self._bulk = (
+            BulkOverGrpc(client, collection, patience.timeout) if over_grpc else BulkOverRest(client, collection)
+        )
         self._patience = patience
         self._sleep = sleep
         # These only ever change from one valid value to another, so threads need no lock around them.
@@ -235,10 +242,8 @@ class ServerStore:
     def upsert(self, points: Sequence[Point]) -> None:
         """See `base.Store`."""
         check_points(points, self._shape())
-        most_bytes = _GRPC_BYTES if self._over_grpc else _REST_BYTES
-        for part in _parts(
-            [(client_point(point), self._bytes(point)) for point in points], self._most_points, most_bytes
-        ):
+        encoded = list(map(self._bulk.encode, points))
+        for part in in_parts(encoded, self._most_points, self._bulk.most_bytes):
             self._in_halves(part, self._upsert)
 
     def delete(self, ids: Sequence[PointId]) -> None:
@@ -246,19 +251,29 @@ class ServerStore:
         for start in range(0, len(ids), _MOST_IDS):
             self._in_halves(ids[start : start + _MOST_IDS], self._delete_ids)
 
-    def delete_where(self, where: Where) -> None:
-        """See `base.Store`. A filter that a rate limit never lets pass is carried out by id, page by page."""
+    def delete_where(self, where: Where, on_progress: Callable[[int], object] = nobody) -> None:
+        """See `base.Store`. By filter where that is soon done; else, and where a rate limit never lets it pass, by id."""
         if not where.must:
             raise SystemFault("A deletion without a condition was asked for and refused; this is a bug.")
         if (condition := client_filter(where)) is None:
+            return
+        if self.count(where) > _MOST_BY_FILTER:
+            self._delete_pages(where, on_progress)
             return
         call = self._call("delete points from", "write access")
         selector = models.FilterSelector(filter=condition)
         try:
             self._run(call, lambda: completed(self._client.delete(self._collection, selector, wait=True), call))
         except TooLargeError:
-            for page in self._pages(where, ()):
-                self.delete([point.id for point in page])
+            self._delete_pages(where, on_progress)
+
+    def _delete_pages(self, where: Where, on_progress: Callable[[int], object]) -> None:
+        removed = 0
+        for number, page in enumerate(self._pages(where, ()), 1):
+            self.delete([point.id for point in page])
+            removed += len(page)
+            if number % _TELL_EVERY_PAGES == 0:
+                on_progress(removed)
 
     def flush(self) -> None:
         """Nothing is left to do: a write that waits for *completed* is in the server's log."""
@@ -267,10 +282,10 @@ class ServerStore:
         """See `base.Store`."""
         self._client.close()
 
-    def _upsert(self, points: Sequence[models.PointStruct]) -> None:
+    def _upsert(self, points: Sequence[bytes]) -> None:
         call = self._call("write points into", "write access")
         try:
-            self._run(call, lambda: completed(self._client.upsert(self._collection, list(points), wait=True), call))
+            self._run(call, lambda: completed(self._bulk.upsert(points), call))
         except TooLargeError as error:
             self._most_points = min(self._most_points, error.allowed or self._most_points)
             raise
@@ -293,12 +308,6 @@ class ServerStore:
             step = min(error.allowed or len(items), (len(items) + 1) // 2)
             for start in range(0, len(items), step):
                 self._in_halves(items[start : start + step], send)
-
-    def _bytes(self, point: Point) -> int:
-        """About what the point takes in a request."""
-        vectors = sum(map(vector_bytes, point.vectors.values()))
-        payload = len(repr(point.payload).encode(errors="surrogatepass"))
-        return _POINT_BYTES + payload + vectors * (1 if self._over_grpc else _REST_BYTES_PER_PACKED_BYTE)
 
     # ------------------------------------------------------------------------------------------------------
     # Reading
@@ -386,19 +395,3 @@ class ServerStore:
         )
         self._answered = True
         return result
-
-
-def _parts(
-    points: Sequence[tuple[models.PointStruct, int]], most_points: int, most_bytes: int
-) -> Iterator[list[models.PointStruct]]:
-    """Runs of points that stay within both bounds; a point that is too large alone is a run of its own."""
-    part: list[models.PointStruct] = []
-    size = 0
-    for point, point_bytes in points:
-        if part and (len(part) == most_points or size + point_bytes > most_bytes):
-            yield part
-            part, size = [], 0
-        part.append(point)
-        size += point_bytes
-    if part:
-        yield part

@@ -8,21 +8,24 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from json import JSONDecodeError
-from typing import Final
+from typing import Any, Final
 
 import grpc  # type: ignore[import-untyped]  # grpcio ships no types
 import httpx
 from qdrant_client import QdrantClient, models
+from qdrant_client import grpc as messages
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
+from qdrant_client.conversions.conversion import GrpcToRest
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from ..errors import ConfigError, ConnectorError, SystemFault
 from ..retry import Retryable
 from .address import Address
 from .server_errors import Answer, Call, NoAnswer, refused, unanswered, unfinished
+from .server_upserts import json_point, json_request, packed_point, packed_request
 
 PROBE_SECONDS: Final = 3
 _CONNECT_SECONDS: Final = 5.0
@@ -92,6 +95,54 @@ def _limit_connect(request: httpx.Request) -> None:
     """The client knows one timeout for everything; a dead host need not take a minute to be found dead."""
     timeout = request.extensions["timeout"]
     timeout["connect"] = min(_CONNECT_SECONDS, timeout["connect"])
+
+
+class BulkOverGrpc:
+    """Upserts as bytes over the client's own channel, which its generated stub would only take as models."""
+
+    encode = staticmethod(packed_point)
+    most_bytes = 16_000_000
+
+    def __init__(self, client: QdrantClient, collection: str, timeout: int) -> None:
+        self._collection = collection
+        self._timeout = timeout
+        client.grpc_points  # noqa: B018 -- opens the channel
+        (channel, *_) = client._client._grpc_channel_pool  # type: ignore[attr-defined]  # noqa: SLF001 -- there is no other way to it
+        self._call = channel.unary_unary(
+            "/qdrant.Points/Upsert", response_deserializer=messages.PointsOperationResponse.FromString
+        )
+
+    def upsert(self, points: Sequence[bytes]) -> models.UpdateResult:
+        """Send them; returns what became of them."""
+        answer = self._call(packed_request(self._collection, points), timeout=self._timeout)
+        return GrpcToRest.convert_update_result(answer.result)
+
+
+class BulkOverRest:
+    """Upserts as bytes over the client's own connections."""
+
+    encode = staticmethod(json_point)
+    most_bytes = 4_000_000
+
+    def __init__(self, client: QdrantClient, collection: str) -> None:
+        self._collection = collection
+        self._rest = client.http.client
+
+    def upsert(self, points: Sequence[bytes]) -> models.UpdateResult:
+        """Send them; returns what became of them."""
+        answer = self._rest.request(
+            type_=dict[str, Any],
+            method="PUT",
+            url="/collections/{collection_name}/points",
+            path_params={"collection_name": self._collection},
+            params={"wait": "true"},
+            headers={"Content-Type": "application/json"},
+            content=json_request(points),
+        )
+        try:
+            return models.UpdateResult(**answer["result"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise ResponseHandlingException(ValueError("no result")) from error
 
 
 # ----------------------------------------------------------------------------------------------------------

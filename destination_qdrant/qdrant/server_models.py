@@ -9,7 +9,7 @@ from typing import Any, Final
 from qdrant_client import models
 
 from ..errors import SystemFault
-from ..vectors import UNNAMED, Dense, Multi, ServerText, Sparse, Vector, Vectors, unpack
+from ..vectors import UNNAMED
 from .base import (
     AnyOf,
     Below,
@@ -18,7 +18,6 @@ from .base import (
     Distance,
     Equals,
     Missing,
-    Point,
     PointId,
     VectorKind,
     VectorSchema,
@@ -63,43 +62,6 @@ def _condition(condition: Condition) -> models.Condition:
             return models.FieldCondition(key=key, range=models.Range(lt=condition.bound))
         case Missing():
             return models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
-
-
-def client_point(point: Point) -> models.PointStruct:
-    """A point as the client takes it, over REST and gRPC alike."""
-    return models.PointStruct(id=point.id, vector=_vectors(point.vectors), payload=dict(point.payload))
-
-
-def _vectors(vectors: Vectors) -> Any:
-    """An unnamed vector that is alone is sent bare, the form that a collection without names takes."""
-    if set(vectors) == {UNNAMED}:
-        return _vector(vectors[UNNAMED])
-    return {name: _vector(vector) for name, vector in vectors.items()}
-
-
-def _vector(vector: Vector) -> Any:
-    match vector:
-        case Dense():
-            return vector.values()
-        case Sparse():
-            return models.SparseVector(indices=list(vector.indices), values=unpack(vector.packed))
-        case Multi():
-            return [unpack(row) for row in vector.rows]
-        case ServerText():
-            return models.Document(text=vector.text, model=vector.model, options=dict(vector.options) or None)
-
-
-def vector_bytes(vector: Vector) -> int:
-    """What the vector takes in memory, in bytes."""
-    match vector:
-        case Dense():
-            return len(vector.packed)
-        case Sparse():
-            return 2 * len(vector.packed)
-        case Multi():
-            return sum(map(len, vector.rows))
-        case ServerText():
-            return len(vector.text.encode(errors="surrogatepass"))
 
 
 def create_arguments(vectors: Mapping[str, VectorSchema]) -> dict[str, Any]:

@@ -1,0 +1,148 @@
+"""Points as the bytes of a bulk upsert, over gRPC and over REST (pure).
+
+qdrant-client builds a model of every point and turns every number of a vector into an object on the way. Vectors are
+packed float32 here already, the form that protobuf's packed fields have, and serialized protobuf messages may be
+concatenated: what the official classes write of id and payload, followed by the vectors' own bytes, is the same message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, Final, cast
+
+import orjson
+from qdrant_client import grpc as messages
+from qdrant_client.conversions.conversion import payload_to_grpc
+
+from ..vectors import UNNAMED, Dense, Multi, ServerText, Sparse, Vector, Vectors, unpack
+from .base import Point
+
+#: Field numbers of `points.proto`.
+_UPSERT_POINTS: Final = 3
+_POINT_VECTORS: Final = 4
+_VECTORS_ONE: Final = 1
+_VECTORS_NAMED: Final = 2
+_NAMED_ENTRY: Final = 1
+_ENTRY_NAME, _ENTRY_VECTOR = 1, 2
+_VECTOR_DENSE: Final = 101
+_VECTOR_MULTI: Final = 103
+_MULTI_ROW: Final = 1
+_DENSE_DATA: Final = 1
+
+_DELIMITED: Final = 2
+_CONTINUED: Final = 0x80
+
+
+# ----------------------------------------------------------------------------------------------------------
+# gRPC
+
+
+def packed_point(point: Point) -> bytes:
+    """A point as a member of `UpsertPoints`."""
+    identity = {"num": point.id} if isinstance(point.id, int) else {"uuid": point.id}
+    official = messages.PointStruct(id=messages.PointId(**identity), payload=payload_to_grpc(dict(point.payload)))
+    return _framed(
+        _UPSERT_POINTS, official.SerializeToString() + _framed(_POINT_VECTORS, _packed_vectors(point.vectors))
+    )
+
+
+def packed_request(collection: str, points: Iterable[bytes]) -> bytes:
+    """`UpsertPoints` with these members; it waits until they are applied."""
+    return b"".join((messages.UpsertPoints(collection_name=collection, wait=True).SerializeToString(), *points))
+
+
+def _packed_vectors(vectors: Vectors) -> bytes:
+    if set(vectors) == {UNNAMED}:
+        return _framed(_VECTORS_ONE, _packed_vector(vectors[UNNAMED]))
+    entries = (
+        _framed(_NAMED_ENTRY, _framed(_ENTRY_NAME, name.encode()) + _framed(_ENTRY_VECTOR, _packed_vector(vector)))
+        for name, vector in vectors.items()
+    )
+    return _framed(_VECTORS_NAMED, b"".join(entries))
+
+
+def _packed_vector(vector: Vector) -> bytes:
+    match vector:
+        case Dense():
+            return _framed(_VECTOR_DENSE, _framed(_DENSE_DATA, vector.packed))
+        case Multi():
+            rows = (_framed(_MULTI_ROW, _framed(_DENSE_DATA, row)) for row in vector.rows)
+            return _framed(_VECTOR_MULTI, b"".join(rows))
+        case Sparse():
+            sparse = messages.SparseVector(values=unpack(vector.packed), indices=vector.indices)
+            return cast("bytes", messages.Vector(sparse=sparse).SerializeToString())
+        case ServerText():
+            options = payload_to_grpc(dict(vector.options))
+            document = messages.Document(text=vector.text, model=vector.model, options=options)
+            return cast("bytes", messages.Vector(document=document).SerializeToString())
+
+
+def _framed(field: int, content: bytes) -> bytes:
+    return _frame(field, len(content)) + content
+
+
+@lru_cache(maxsize=1024)  # vectors of one collection have few lengths
+def _frame(field: int, length: int) -> bytes:
+    return _varint(field << 3 | _DELIMITED) + _varint(length)
+
+
+def _varint(number: int) -> bytes:
+    written = bytearray()
+    while number >= _CONTINUED:
+        written.append(number & (_CONTINUED - 1) | _CONTINUED)
+        number >>= 7
+    written.append(number)
+    return bytes(written)
+
+
+# ----------------------------------------------------------------------------------------------------------
+# REST
+
+
+def json_point(point: Point) -> bytes:
+    """A point as a member of the array `points`."""
+    return orjson.dumps({"id": point.id, "vector": _json_vectors(point.vectors), "payload": dict(point.payload)})
+
+
+def json_request(points: Iterable[bytes]) -> bytes:
+    """The body of an upsert of these points."""
+    return b'{"points":[' + b",".join(points) + b"]}"
+
+
+def _json_vectors(vectors: Vectors) -> Any:
+    """An unnamed vector that is alone is sent bare, the form that a collection without names takes."""
+    if set(vectors) == {UNNAMED}:
+        return _json_vector(vectors[UNNAMED])
+    return {name: _json_vector(vector) for name, vector in vectors.items()}
+
+
+def _json_vector(vector: Vector) -> Any:
+    match vector:
+        case Dense():
+            return vector.values()
+        case Sparse():
+            return {"indices": vector.indices, "values": unpack(vector.packed)}
+        case Multi():
+            return [unpack(row) for row in vector.rows]
+        case ServerText():
+            options = {"options": dict(vector.options)} if vector.options else {}
+            return {"text": vector.text, "model": vector.model, **options}
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Either
+
+
+def in_parts(points: Sequence[bytes], most_points: int, most_bytes: int) -> Iterable[list[bytes]]:
+    """Runs of points that stay within both bounds; a point that is too large alone is a run of its own."""
+    part: list[bytes] = []
+    size = 0
+    for point in points:
+        if part and (len(part) == most_points or size + len(point) > most_bytes):
+            yield part
+            part, size = [], 0
+        part.append(point)
+        size += len(point)
+    if part:
+        yield part
