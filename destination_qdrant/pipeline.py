@@ -37,6 +37,7 @@ from .protocol import (
     StreamStatus,
     UnreadableLine,
     cut_off,
+    is_cut_off,
     read_message,
     too_long,
     unreadable,
@@ -159,7 +160,7 @@ class _Run:
         try:
             message = read_message(line)
         except UnreadableLine:
-            raise (unreadable if line.endswith(b"\n") else cut_off)(number) from None
+            raise (cut_off if is_cut_off(line) else unreadable)(number) from None
         match message:
             case Record():
                 self._take_record(message, number)

@@ -428,10 +428,24 @@ def unreadable(line_number: int) -> SystemFault:
     )
 
 
+def is_cut_off(line: bytes) -> bool:
+    """Whether a line that cannot be read is the beginning of a message: no newline, and no complete JSON."""
+    text = line.strip().removeprefix(codecs.BOM_UTF8)
+    if line.endswith(b"\n") or not text.startswith(b"{"):
+        return False
+    try:
+        json.loads(text.decode("utf-8", errors="surrogateescape"), strict=False, parse_int=_integer)
+    except RecursionError:
+        return False  # too deep to tell, which is reason enough to stop
+    except ValueError:
+        return True
+    return False
+
+
 def cut_off(line_number: int) -> TransientError:
     """The failure for a last line that has no end and cannot be read: the sender was gone before it had said it."""
     return TransientError(
-        f"The input ended in the middle of line {line_number}; what was acknowledged is stored, and the next sync goes on from there."
+        f"The input ended in the middle of line {line_number}; what was acknowledged is stored, and the next sync brings what is missing."
     )
 
 

@@ -7,7 +7,8 @@
     the budget any more, waiting is of no use and the failure is raised at once.
 4.  The last try is made when the budget ends. Then the failure inside the `Retryable` is raised.
 
-`sleep` may raise to stop the waiting (a cancelled sync); what it raises passes through.
+`sleep` may raise to stop the waiting (a cancelled sync); what it raises passes through. `on_wait` is told of every wait
+before it begins.
 """
 
 from __future__ import annotations
@@ -55,6 +56,22 @@ class RetryPolicy:
         return self.budget_seconds if signal.within is None else min(signal.within, self.budget_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A wait that begins: why, and in seconds since the first try when the next one is, and when the last one."""
+
+    failure: ConnectorError
+    next_try: float
+    budget: float
+
+
+OnWait = Callable[[Waiting], object]
+
+
+def nobody(_waiting: Waiting) -> None:
+    """Who need not be told."""
+
+
 def call(
     policy: RetryPolicy,
     attempt: Callable[[], T],
@@ -62,6 +79,7 @@ def call(
     clock: Callable[[], float],
     sleep: Callable[[float], object],
     jitter: Callable[[], float],
+    on_wait: OnWait = nobody,
 ) -> T:
     """The result of the first attempt that does not raise `Retryable`.
 
@@ -71,6 +89,7 @@ def call(
         clock: seconds that only grow, e.g. `time.monotonic`.
         sleep: waits that many seconds, or raises to stop.
         jitter: a random number from 0 to 1.
+        on_wait: is told of every wait before it begins.
 
     Raises:
         ConnectorError: the failure inside the last `Retryable`, once the budget is used up.
@@ -82,10 +101,13 @@ def call(
             return attempt()
         except Retryable as signal:
             failures += 1
-            left = started + policy.budget(signal) - clock()
+            budget, spent = policy.budget(signal), clock() - started
+            left = budget - spent
             asked = signal.retry_after or 0.0
             if left <= 0 or asked > left:
                 raise signal.failure from signal.__cause__
             pause = min(max(policy.wait(failures, jitter()), asked), left)
-        # slept outside of the handler, so that what a stopping sleep raises does not drag the failure along
+            waiting = Waiting(signal.failure, spent + pause, budget)
+        # told and slept outside of the handler, so that what a stopping sleep raises does not drag the failure along
+        on_wait(waiting)
         sleep(pause)

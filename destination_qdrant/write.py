@@ -40,7 +40,7 @@ def write(
     if not isinstance(config.embedding, FromField):
         _require_text_fields(catalog)
     embedder = create_embedder(config.embedding)
-    with closing(open_store(config.indexing, read_only=False)) as store:
+    with closing(open_store(config.indexing, read_only=False, log=out.log)) as store:
         airbyte_streams = prepare(store, config, embedder, catalog, run_id=run_id)
         for note in store.notes:
             out.log("WARN", note)

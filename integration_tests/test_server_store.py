@@ -5,6 +5,7 @@ Failures are real HTTP statuses, cut connections, closed ports. No test waits: t
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import subprocess
@@ -19,19 +20,25 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import pytest
 from qdrant_client import grpc as protocol
 
 from destination_qdrant.errors import ConfigError, SystemFault, TransientError
+from destination_qdrant.lines import StdinLines
+from destination_qdrant.protocol import MessageWriter
+from destination_qdrant.qdrant import open_store
 from destination_qdrant.qdrant.base import AnyOf, Below, Equals, Missing, Point, VectorSchema, Where
 from destination_qdrant.qdrant.server import CHECK, WRITE, Patience, ServerStore, open_server
 from destination_qdrant.retry import RetryPolicy
 from destination_qdrant.vectors import UNNAMED, Dense, Multi, Sparse
+from destination_qdrant.write import write
 
 sys.path.insert(0, str(Path(__file__).parent))  # the test folders are no packages
 
 from wire_double import WireDouble
 
+APPEND = Path(__file__).parent / "scenarios" / "append"
 KEY = "top-secret-key"
 PATIENT = Patience(30, RetryPolicy(60, first_wait=0, longest_wait=0))
 HASTY = Patience(30, RetryPolicy(0))
@@ -154,6 +161,29 @@ def test_a_deletion_of_very_many_goes_by_id_page_by_page_and_tells_how_far_it_is
     assert told == [500]
     assert [len(body["points"]) for body in deletes] == [10] * 52
     assert left == [999]
+
+
+def test_a_removal_of_other_runs_that_is_carried_out_again_later_spares_what_came_meanwhile(
+    double: WireDouble, store: ServerStore
+) -> None:
+    store.upsert([point(number, run="one") for number in range(1_500)] + [point(9_000, run="two")])
+    store.delete_where(Where((Equals("kind", "a"),), must_not=(Equals("run", "two"), Missing("run"))))
+    assert [stored.id for stored in store.scroll(ALL, ())] == [9_000]
+    removals = [request for request in double.log if request.is_like(DELETES)]
+    store.upsert([point(9_001, run="three")])
+    for request in removals:
+        httpx.post(double.url + request.path, params={"wait": "true"}, json=request.body).raise_for_status()
+
+    assert len(removals) == 2
+    assert sorted(stored.id for stored in store.scroll(ALL, ())) == [9_000, 9_001]
+
+
+def test_a_removal_of_old_generations_is_one_request(double: WireDouble, store: ServerStore) -> None:
+    store.upsert([point(number, generation=number) for number in range(1_500)])
+    store.delete_where(Where((Below("generation", 1_499),), must_not=(Missing("kind"),)))
+
+    assert store.count(ALL) == 1
+    assert ["filter" in request.body for request in double.log if request.is_like(DELETES)] == [True]
 
 
 def test_a_deletion_without_a_condition_is_refused(double: WireDouble, store: ServerStore) -> None:
@@ -408,6 +438,41 @@ def test_a_retry_after_beyond_the_budget_is_transient_at_once(double: WireDouble
 
     with pytest.raises(TransientError, match="rate limit"):
         store.upsert([point(1)])
+
+
+@pytest.mark.parametrize("seconds", ["-5", "9" * 30, "9" * 400])
+def test_a_retry_after_that_is_no_sensible_number_is_a_plain_retry(
+    double: WireDouble, store: ServerStore, seconds: str
+) -> None:
+    double.fail(WRITES, status=429, headers={"Retry-After": seconds})
+    store.upsert([point(1)])
+
+    assert len(sent(double)) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(404, "default backend - 404"), (200, "<html>Back soon</html>"), (200, "[]")]
+)
+@pytest.mark.parametrize("pattern", [WRITES, "points/count"])
+def test_an_answer_of_something_else_during_a_sync_is_waited_out(
+    double: WireDouble, store: ServerStore, pattern: str, status: int, body: str
+) -> None:
+    store.upsert([point(1)])
+    double.fail(pattern, status=status, body=body, headers={"Content-Type": "text/html"}, times=2)
+    store.upsert([point(2)])
+
+    assert store.count(ALL) == 2
+    assert len([request for request in double.log if request.is_like(pattern)]) >= 3
+
+
+@pytest.mark.usefixtures("store")
+def test_an_answer_of_something_else_that_lasts_is_transient(double: WireDouble) -> None:
+    hasty = open_docs(double.url, patience=HASTY)
+    assert hasty.count(ALL) == 0
+    double.fail("points/count", status=404, body="default backend", headers={"Content-Type": "text/html"})
+
+    with pytest.raises(TransientError, match="something else answered in its place"):
+        hasty.count(ALL)
 
 
 @pytest.mark.usefixtures("store")
@@ -927,6 +992,16 @@ def test_a_missing_collection_has_no_shape_over_grpc() -> None:
         assert store.describe() is None
 
 
+class Log:
+    """What was told, by level."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str]] = []
+
+    def __call__(self, level: str, message: str) -> None:
+        self.lines.append((level, message))
+
+
 class Time:
     """A clock that only a sleep moves."""
 
@@ -960,6 +1035,40 @@ def test_a_server_that_answered_before_is_waited_for_during_a_sync(double: WireD
         store.describe()
 
     assert time.now == pytest.approx(300)
+
+
+@pytest.mark.usefixtures("store")
+def test_an_outage_of_a_minute_and_a_half_is_told_of_twice_and_its_end_once(double: WireDouble) -> None:
+    time, log = Time(), Log()
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        if time.now > 90:
+            double.heal()
+
+    patient = open_docs(double.url, patience=replace(WRITE, clock=time.clock, log=log), sleep=sleep)
+    patient.describe()
+    double.fail(WRITES, status=503, times=10_000)
+    patient.upsert([point(1, text="ada@example.org")])
+
+    assert [level for level, _ in log.lines] == ["WARN", "WARN", "INFO"]
+    assert all(message.startswith(f"Qdrant at {double.url} ") for _, message in log.lines)
+    assert "HTTP 503). Trying again for up to 300 seconds." in log.lines[0][1]
+    assert "ada@" not in str(log.lines)
+
+
+def test_the_log_of_a_sync_tells_of_an_outage(double: WireDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(open_store.__kwdefaults__, "sleep", lambda _seconds: None)  # a sync chooses no other
+    double.fail(WRITES, status=503, headers={"Retry-After": "12"})
+    config, catalog = (json.loads((APPEND / name).read_bytes()) for name in ("config.json", "catalog.json"))
+    config["indexing"] = {"url": double.url, "collection": "docs", "prefer_grpc": False}
+    out = io.BytesIO()
+    with (APPEND / "messages.jsonl").open("rb") as messages:
+        write(config, catalog, StdinLines(messages.fileno()), MessageWriter(out), run_id="one")
+
+    logs = [message["log"] for message in map(json.loads, out.getvalue().splitlines()) if message["type"] == "LOG"]
+    assert [log["level"] for log in logs if "Trying again for up to" in log["message"]] == ["WARN"]
+    assert [log["level"] for log in logs if "answers again" in log["message"]] == ["INFO"]
 
 
 def test_a_check_gives_up_sooner_than_a_write() -> None:

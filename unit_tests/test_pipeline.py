@@ -660,6 +660,10 @@ def test_a_reader_that_waits_for_silent_stdin_is_woken_by_a_failure(stage: Stage
         (b'{"type": "RECORD", "record": {"stream": "users"}}\n', SystemFault, "Line 3 "),
         (b'{"type": "STATE", "state": 5}\n', SystemFault, "Line 3 "),
         (b'{"type": "RECORD", "record": {"stream": "users"', TransientError, "in the middle of line 3;"),
+        (b'{"type": "STATE", "state": 5}', SystemFault, "Line 3 "),
+        (b'{"type": "RECORD", "record": {"stream": "users"}}', SystemFault, "Line 3 "),
+        (b'oops {"type": "RECORD", "record": {"stream": "users"}}', SystemFault, "Line 3 "),
+        (b'{"type": "RECORD", "record": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", SystemFault, "Line 3 "),
         (record_line("nobody's", id=1), ConfigError, "nobody's"),
     ],
 )

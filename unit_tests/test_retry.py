@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from destination_qdrant.errors import ConfigError, TransientError
-from destination_qdrant.retry import Retryable, RetryPolicy, call
+from destination_qdrant.retry import Retryable, RetryPolicy, Waiting, call
 
 POLICY = RetryPolicy(budget_seconds=100, first_wait=1, longest_wait=10)
 
@@ -157,6 +157,20 @@ def test_a_sleep_that_raises_stops_the_retries() -> None:
 
     assert attempts.made == 1
     assert caught.value.__context__ is None
+
+
+def test_every_wait_is_told_before_it_begins() -> None:
+    time = Time()
+    told: list[tuple[float, float, float]] = []
+
+    def on_wait(waiting: Waiting) -> None:
+        assert waiting.failure.message == "The server is away."
+        told.append((sum(time.naps), waiting.next_try, waiting.budget))
+
+    attempts = Attempts([away(), away(retry_after=7), away(within=40)], time, costs=5)
+    call(POLICY, attempts, clock=lambda: time.now, sleep=time.sleep, jitter=lambda: 1.0, on_wait=on_wait)
+
+    assert told == [(0, 6, 100), (1, 18, 100), (8, 27, 40)]
 
 
 def test_a_very_long_row_of_failures_does_not_overflow() -> None:

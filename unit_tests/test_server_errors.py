@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from destination_qdrant.errors import ConfigError, ConnectorError, SystemFault, TransientError
@@ -254,6 +256,19 @@ def test_a_lost_connection_is_retried(kind: NoAnswer) -> None:
 @pytest.mark.parametrize("kind", ["tls", "not Qdrant"])
 def test_what_answers_something_else_is_a_matter_of_configuration(kind: NoAnswer) -> None:
     assert type(unanswered(kind, CALL)) is ConfigError
+
+
+def test_what_answers_in_the_place_of_a_server_that_answered_before_is_retried() -> None:
+    known = replace(CALL, answered=True)
+    for found in (unanswered("not Qdrant", known), refused(Answer(404, "default backend", genuine=False), known)):
+        assert isinstance(found, Retryable)
+        assert type(found.failure) is TransientError
+        assert "something else answered in its place" in found.failure.message
+
+
+def test_a_collection_that_is_missing_is_missing_also_on_a_server_that_answered_before() -> None:
+    assert type(refused(Answer(404), replace(CALL, answered=True))) is CollectionMissingError
+    assert type(unanswered("tls", replace(CALL, answered=True))) is ConfigError
 
 
 def test_a_refused_connection_to_localhost_gets_a_hint_about_containers() -> None:

@@ -10,23 +10,32 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 from ..config import ApiKeyAuth, Indexing
 from .base import Store
+from .outage import Tell, silent
 
 # Read by gRPC when it is imported, which qdrant-client does. Its library writes to stderr otherwise, past every log
 # of ours, and every line there is shown as an error. Not a default only: a value that is empty lets it talk as well.
 os.environ["GRPC_VERBOSITY"] = "NONE"
 
 
-def open_store(indexing: Indexing, *, read_only: bool, sleep: Callable[[float], object] = time.sleep) -> Store:
+def open_store(
+    indexing: Indexing,
+    *,
+    read_only: bool,
+    sleep: Callable[[float], object] = time.sleep,
+    log: Tell = silent,
+) -> Store:
     """The collection of the configuration, in the Qdrant of the configuration.
 
     Args:
         indexing: where it is.
         read_only: for a check: nothing is written, and a server that is away is given up soon.
         sleep: waits between tries; it may raise to stop them.
+        log: is told when the server keeps calls waiting, and when that is over; from any thread.
 
     Raises:
         ConfigError: the address is none, or the folder is not to be had.
@@ -44,7 +53,7 @@ def open_store(indexing: Indexing, *, read_only: bool, sleep: Callable[[float], 
             indexing.collection,
             api_key=(auth.api_key.get_secret_value() or None) if isinstance(auth, ApiKeyAuth) else None,
             prefer_grpc=indexing.prefer_grpc,
-            patience=CHECK if read_only else writing(indexing.timeout, indexing.retry_seconds),
+            patience=replace(CHECK if read_only else writing(indexing.timeout, indexing.retry_seconds), log=log),
             sleep=sleep,
         )
 

@@ -7,7 +7,11 @@ Rules that make `base.Store`'s promises true here:
 3.  A failed creation is answered by looking whether it took effect, never by creating blindly.
 4.  A request that is too large is sent in halves.
 5.  Deletes carry no `timeout` of their own: over REST the client would use the same number as HTTP timeout.
-6.  Points are sent as bytes (`server_upserts`), everything else goes through qdrant-client's own calls.
+6.  A filter that excludes what one run wrote also matches what later runs write, and a proxy may carry a request out long
+    after it was given up. Such a removal goes by id: the ids were looked up before it was sent. A filter by generation
+    matches old points only, whenever it is carried out.
+7.  Once the server has answered, an answer that is not Qdrant's comes from something before it, and is tried again.
+8.  Points are sent as bytes (`server_upserts`), everything else goes through qdrant-client's own calls.
 """
 
 from __future__ import annotations
@@ -26,7 +30,19 @@ from ..retry import Retryable, RetryPolicy
 from ..retry import call as with_retries
 from ..vectors import UNNAMED, Dense
 from .address import Address, parse_address
-from .base import CollectionInfo, IndexType, Point, PointId, ScoredPoint, StoredPoint, VectorSchema, Where, nobody
+from .base import (
+    CollectionInfo,
+    Equals,
+    IndexType,
+    Point,
+    PointId,
+    ScoredPoint,
+    StoredPoint,
+    VectorSchema,
+    Where,
+    nobody,
+)
+from .outage import Outage, Tell, silent
 from .server_client import BulkOverGrpc, BulkOverRest, Connect, completed, headers, translated
 from .server_errors import AlreadyExistsError, Call, CollectionMissingError, ExactCountError, TooLargeError
 from .server_models import client_filter, collection_info, create_arguments, path, point_id
@@ -38,7 +54,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long one call may take, and how long it is repeated.
+    """How long one call may take, how long it is repeated, and who is told when that takes long.
 
     Until something was answered, the address may be wrong or the server off: that is to be said within minutes.
     """
@@ -47,6 +63,7 @@ class Patience:
     retry: RetryPolicy
     first_seconds: float = 60
     clock: Callable[[], float] = time.monotonic
+    log: Tell = silent
 
     def policy(self, *, answered: bool) -> RetryPolicy:
         """How to repeat a call, once there has been an answer or before."""
@@ -119,6 +136,11 @@ def _no_grpc(address: Address, port: int | None) -> str:
     )
 
 
+def _matches_what_comes(where: Where) -> bool:
+    """Whether points that are written later can match as well: those that are not of the run that the filter spares."""
+    return any(isinstance(condition, Equals) for condition in where.must_not)
+
+
 def _check_name(collection: str) -> None:
     if collection in {"", ".", ".."} or "/" in collection or "\0" in collection:
         raise ConfigError('indexing.collection must be a name without "/", and not empty.')
@@ -157,6 +179,7 @@ class ServerStore:
         )
         self._patience = patience
         self._sleep = sleep
+        self._outage = Outage(address.url, patience.log, patience.clock)
         # These only ever change from one valid value to another, so threads need no lock around them.
         self._answered = False
         self._info: CollectionInfo | None = None
@@ -252,12 +275,12 @@ class ServerStore:
             self._in_halves(ids[start : start + _MOST_IDS], self._delete_ids)
 
     def delete_where(self, where: Where, on_progress: Callable[[int], object] = nobody) -> None:
-        """See `base.Store`. By filter where that is soon done; else, and where a rate limit never lets it pass, by id."""
+        """See `base.Store`. By filter where that is harmless and soon done, and the rate limit lets it pass; else by id."""
         if not where.must:
             raise SystemFault("A deletion without a condition was asked for and refused; this is a bug.")
         if (condition := client_filter(where)) is None:
             return
-        if self.count(where) > _MOST_BY_FILTER:
+        if _matches_what_comes(where) or self.count(where) > _MOST_BY_FILTER:
             self._delete_pages(where, on_progress)
             return
         call = self._call("delete points from", "write access")
@@ -373,7 +396,13 @@ class ServerStore:
     # Calls and their failures
 
     def _call(self, verb: str, right: str) -> Call:
-        return Call(f'{verb} collection "{self._collection}"', right, self._address.url, self._address.is_loopback)
+        return Call(
+            f'{verb} collection "{self._collection}"',
+            right,
+            self._address.url,
+            loopback=self._address.is_loopback,
+            answered=self._answered,
+        )
 
     def _run(self, call: Call, attempt: Callable[[], T]) -> T:
         """The attempt's result; its foreign exceptions are translated here and nowhere else."""
@@ -386,12 +415,14 @@ class ServerStore:
             except Exception as error:  # the client raises what its HTTP library and its converters raise
                 raise translated(error, call) from error
 
-        result = with_retries(
-            self._patience.policy(answered=self._answered),
-            once,
-            clock=self._patience.clock,
-            sleep=self._sleep,
-            jitter=random.random,  # spreads waits, guards nothing
-        )
+        with self._outage.watch() as on_wait:
+            result = with_retries(
+                self._patience.policy(answered=self._answered),
+                once,
+                clock=self._patience.clock,
+                sleep=self._sleep,
+                jitter=random.random,  # spreads waits, guards nothing
+                on_wait=on_wait,
+            )
         self._answered = True
         return result

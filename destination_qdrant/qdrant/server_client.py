@@ -157,7 +157,7 @@ def translated(  # noqa: PLR0911 -- one line for each kind
         case Retryable() | ConnectorError():
             return error
         case ResourceExhaustedResponse():
-            return refused(Answer(429, error.message, float(error.retry_after_s), "429"), call)
+            return refused(Answer(429, error.message, _seconds(str(error.retry_after_s)), "429"), call)
         case QdrantException():  # its message holds a Retry-After that is no number
             return refused(Answer(429, code="429"), call)
         case UnexpectedResponse():

@@ -41,6 +41,8 @@ class Call:
     """The right that it takes."""
     place: str
     loopback: bool = False
+    answered: bool = False
+    """Whether the server has answered before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ def refused(answer: Answer, call: Call) -> Retryable | ConnectorError:
 
 def unanswered(kind: NoAnswer, call: Call) -> Retryable | ConnectorError:
     """What it means that no answer came; such a write may have been applied or not."""
+    if kind == "not Qdrant" and call.answered:
+        return _displaced(kind, call)
     sentence = f"Qdrant at {call.place} could not {call.doing}: {_NO_ANSWER[kind]}."
     if kind in {"tls", "not Qdrant"}:
         return ConfigError(sentence, detail=kind)
@@ -107,6 +111,17 @@ def unfinished(status: str, call: Call) -> Retryable:
             f"Qdrant at {call.place} took the request to {call.doing} but did not confirm that it is done;"
             " the server is overloaded or stuck, see its log.",
             detail=status,
+        )
+    )
+
+
+def _displaced(detail: str, call: Call) -> Retryable:
+    """What it means that something else answers where Qdrant did before: a balancer without a healthy server, mostly."""
+    return Retryable(
+        TransientError(
+            f"Qdrant at {call.place} could not {call.doing}: something else answered in its place ({detail});"
+            " look at the proxy or load balancer before it, and that Qdrant is running.",
+            detail=detail,
         )
     )
 
@@ -182,8 +197,10 @@ def _forbidden(answer: Answer, call: Call) -> ConnectorError:
     )
 
 
-def _missing(answer: Answer, call: Call) -> ConnectorError:
+def _missing(answer: Answer, call: Call) -> Retryable | ConnectorError:
     if not answer.genuine:
+        if call.answered:
+            return _displaced(answer.code, call)
         return _config(answer, call, "knows no such path: check the path and port of indexing.url")
     return CollectionMissingError(
         f"Qdrant at {call.place} could not {call.doing}: it does not exist.", detail=answer.code
