@@ -10,26 +10,28 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 from command_line import Connector
-from orchestrator.dialects import DIALECTS
+from orchestrator.dialects import CUSTOM_IMAGE, DIALECTS, REGISTRY
 from orchestrator.kills import Kill, at_every_write, kill, undisturbed
 from orchestrator.platform import Start
 from orchestrator.story import Scenario, load, names
-from targets import EmbeddedTarget, ServerTarget, Target, copy_of_folder, copy_on_server
+from targets import NO_SERVER, EmbeddedTarget, ServerTarget, Target, copy_of_folder, copy_on_server
 from wire_double import WireDouble
 
 SEED = int(os.environ.get("SEED", "1"))
 KILLS = int(os.environ.get("KILLS", "200"))
-NAMES = [name for name in names() if load(name).kills]
-#: Kills of each scenario, so that all of them together are no fewer than asked for.
-EACH = -(-KILLS // len(NAMES))
+NAMES = names()
+#: Kills of each scenario; all of them together are as many as asked for.
+SHARES = {name: KILLS // len(NAMES) + (at < KILLS % len(NAMES)) for at, name in enumerate(NAMES)}
 
 
 @pytest.fixture(name="start")
@@ -37,32 +39,32 @@ def _start(connector: Connector) -> Start:
     return lambda config, catalog: connector.start("write", config=config, catalog=catalog)
 
 
-def choices(scenario: Scenario, chance: Random) -> Iterator[tuple[int, str]]:
-    """Syncs and dialects, each as often as the others."""
-    every = [(number, dialect) for number in range(1, len(scenario.syncs) + 1) for dialect in DIALECTS]
-    while True:
-        chance.shuffle(every)
-        yield from every
-
-
 def kills_of(
     scenario: Scenario,
     base: Callable[[], AbstractContextManager[Target]],
     start: Start,
     copy: Callable[[Target], AbstractContextManager[Target]],
+    chance: Random,
 ) -> Iterator[Kill]:
-    """As many kills as there have to be; up to eight of one sync, since preparing it costs as much as a kill."""
-    chance = Random(f"{SEED} {scenario.name}")  # noqa: S311 -- drawn again with the same seed
+    """As many kills as there have to be: of each sync in each dialect in turn, beginning with the later syncs."""
+    dialects = chance.sample(DIALECTS, len(DIALECTS))
+    pairs = [(dialect, number) for dialect in dialects for number in range(len(scenario.syncs), 0, -1)]
     made = 0
-    for number, dialect in choices(scenario, chance):
-        with base() as target:
-            plain = undisturbed(scenario, number, dialect, target, start, copy)
-            for _ in range(min(8, EACH - made)):
-                for each in kill(plain, target, start, copy, chance):
-                    made += 1
-                    yield each
-        if made >= EACH:
-            return
+    while made < SHARES[scenario.name]:
+        wanted = Counter(islice(cycle(pairs), SHARES[scenario.name] - made))
+        for dialect in dialects:
+            last = max((number for each, number in wanted if each == dialect), default=0)
+            with base() as target:
+                for plain, origin in islice(undisturbed(scenario, dialect, target, start, copy), last):
+                    for _ in range(wanted[dialect, plain.number]):
+                        for each in kill(plain, origin, start, copy, chance):
+                            made += 1
+                            yield each
+
+
+def drawn(*what: str) -> Random:
+    """Chance that comes out the same with the same seed, and differs between kinds of Qdrant."""
+    return Random(" ".join((str(SEED), *what)))  # noqa: S311 -- to be drawn again
 
 
 def report(kills: Iterator[Kill], record_property: Callable[[str, Any], None]) -> int:
@@ -86,7 +88,7 @@ def test_nothing_is_lost_by_kills_of_the_embedded_engine(
         shutil.rmtree(tmp_path / "base", ignore_errors=True)
         yield EmbeddedTarget(tmp_path / "base")
 
-    report(kills_of(load(name), base, start, copy_of_folder), record_property)
+    report(kills_of(load(name), base, start, copy_of_folder, drawn(name, "embedded")), record_property)
 
 
 @pytest.mark.parametrize("prefer_grpc", [False, True], ids=["rest", "grpc"])
@@ -98,8 +100,10 @@ def test_nothing_is_lost_by_kills_on_a_server(
     server_url: str | None,
     record_property: Callable[[str, Any], None],
 ) -> None:
+    if "KILLS" not in os.environ:
+        pytest.skip("kills on a server take long: `make test-kills` makes them")
     if server_url is None:
-        pytest.skip("NO REAL SERVER TO TEST AGAINST")
+        pytest.skip(NO_SERVER)
 
     @contextmanager
     def base() -> Iterator[Target]:
@@ -109,25 +113,27 @@ def test_nothing_is_lost_by_kills_on_a_server(
         finally:
             target.remove()
 
-    report(kills_of(load(name), base, start, copy_on_server), record_property)
+    chance = drawn(name, "gRPC" if prefer_grpc else "REST")
+    report(kills_of(load(name), base, start, copy_on_server, chance), record_property)
 
 
 @pytest.mark.parametrize(
-    ("name", "applied"),
+    ("name", "dialect", "applied"),
     [
-        ("dedup_shrinking_and_growing_text", False),
-        ("dedup_shrinking_and_growing_text", True),
-        ("truncate_refresh_resumed", True),
+        ("dedup_shrinking_and_growing_text", REGISTRY, False),
+        ("dedup_shrinking_and_growing_text", REGISTRY, True),
+        ("truncate_refresh_dedup", REGISTRY, True),
+        ("overwrite_each_time", CUSTOM_IMAGE, True),
     ],
 )
 def test_nothing_is_lost_by_a_kill_at_any_write(
     name: str,
+    dialect: str,
     applied: bool,  # noqa: FBT001 -- a parameter of the test
     start: Start,
     record_property: Callable[[str, Any], None],
 ) -> None:
     """Right before, and right after, the server has done what it was asked, whichever of a sync's writes it is."""
     with WireDouble() as double:
-        base = ServerTarget(double.url)
-        kills = at_every_write(load(name), double, base, start, copy_on_server, applied=applied)
+        kills = at_every_write(load(name), dialect, double, start, copy_on_server, applied=applied)
         assert report(kills, record_property) > 1

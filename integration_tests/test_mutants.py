@@ -5,18 +5,18 @@ The same scenarios and kills pass with the connector itself (`test_promises`, `t
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from command_line import Connector
 from orchestrator.contract import ContractBrokenError
-from orchestrator.dialects import DIALECTS, REGISTRY
+from orchestrator.dialects import CUSTOM_IMAGE, DIALECTS, REGISTRY
 from orchestrator.kills import at_every_write
 from orchestrator.platform import Start
 from orchestrator.plays import play
 from orchestrator.story import load
-from targets import EmbeddedTarget, ServerTarget, copy_on_server
+from targets import EmbeddedTarget, copy_on_server
 from wire_double import WireDouble
 
 MUTANTS = Path(__file__).parent / "orchestrator" / "mutants"
@@ -50,9 +50,21 @@ def found_out(name: str, scenario: str, dialect: str, folder: Path, what: str) -
 
 
 def test_a_removal_before_the_write(tmp_path: Path) -> None:
-    with WireDouble() as double:
-        base: Any = ServerTarget(double.url)
-        scenario = load("dedup_shrinking_and_growing_text")
-        start = mutant("delete_before_write", tmp_path)
-        kills = at_every_write(scenario, double, base, start, copy_on_server, applied=True)
-        assert any("no version of key" in loss for each in kills for loss in each.lost)
+    losses = lost_by("delete_before_write", "dedup_shrinking_and_growing_text", REGISTRY, tmp_path)
+    assert any("no version of key" in loss for loss in losses)
+
+
+def test_an_overwrite_that_removes_before_it_has_written(tmp_path: Path) -> None:
+    losses = lost_by("overwrite_removes_first", "overwrite_each_time", CUSTOM_IMAGE, tmp_path)
+    assert any(loss.startswith("old record") for loss in losses)
+
+
+def lost_by(name: str, scenario: str, dialect: str, folder: Path) -> tuple[str, ...]:
+    """What the first kill has cost that has cost anything."""
+    with (
+        WireDouble() as double,
+        closing(
+            at_every_write(load(scenario), dialect, double, mutant(name, folder), copy_on_server, applied=True)
+        ) as kills,
+    ):
+        return next((each.lost for each in kills if each.lost), ())

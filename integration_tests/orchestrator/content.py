@@ -34,12 +34,18 @@ ADDED = frozenset(
 )
 
 
+#: When every record of every scenario was read, in whatever unit its sender says so.
+_MOMENT = "2023-11-14T"
+
+
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """How often a record is there with all of its chunks, and whether chunks are left over."""
+    """How often a record is there with all of its `count` chunks, which of them are, and whether any is left over."""
 
     whole: int
     torn: bool = False
+    count: int = 0
+    places: frozenset[int] = frozenset()
 
 
 Content = Mapping[Row, Copies]
@@ -53,16 +59,29 @@ def content_of(points: Iterable[Json], streams: Iterable[Stream]) -> Content:
     """The records in a collection.
 
     Raises:
-        AssertionError: a point belongs to no stream, or the chunks of a record do not make up its text.
+        AssertionError: a point belongs to no stream or to another moment, the chunks of a record do not make up its
+            text, or a chunk has not its text's vector.
     """
+    points = list(points)
+    _verify_vectors(points)
     labels = {(each.namespace or "", _identifier(each)): each.label for each in streams}
     chunks: defaultdict[Row, list[Json]] = defaultdict(list)
     for point in points:
         payload = point["payload"]
+        assert payload["_ab_extracted_at"].startswith(_MOMENT), payload["_ab_extracted_at"]
         label = labels[payload["_ab_namespace"], payload["_ab_stream"]]
         data = {name: value for name, value in payload.items() if name not in ADDED}
         chunks[row(label, data)].append(payload)
     return {each: _copies(json.loads(each[1]), payloads) for each, payloads in chunks.items()}
+
+
+def _verify_vectors(points: Iterable[Json]) -> None:
+    """The embedder gives each text a vector of its own, so that equal texts have equal ones and no others do."""
+    beginnings: defaultdict[str, set[tuple[float, ...]]] = defaultdict(set)
+    for point in points:
+        beginnings[point["payload"]["text"]].add(tuple(round(number, 4) for number in point["vector"][:8]))
+    assert all(len(each) == 1 for each in beginnings.values()), "one text has several vectors"
+    assert len(set().union(*beginnings.values())) == len(beginnings), "several texts have one vector"
 
 
 def _identifier(stream: Stream) -> str:
@@ -77,7 +96,7 @@ def _copies(data: Json, payloads: list[Json]) -> Copies:
         texts = {payload["_ab_chunk_index"]: payload["text"] for payload in payloads}
         together = "".join(texts[index] for index in range(count))
         assert _letters(together) == _letters(f"body: {data['body']}"), (together, data)
-    return Copies(whole, torn=set(found.values()) != {whole} or len(found) != count)
+    return Copies(whole, set(found.values()) != {whole} or len(found) != count, count, frozenset(found))
 
 
 def _letters(text: str) -> str:

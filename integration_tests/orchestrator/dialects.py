@@ -7,8 +7,7 @@ custom image  Airbyte with a connector that is not in its registry: `overwrite` 
 PyAirbyte     ids 1/1/1 in every sync, `sync_mode` incremental for all, statuses in the middle, unset fields as null, duplicate
               keys in STATE, times in seconds, records without namespace.
 
-Sources: `O/tracker/StreamStatusCompletionTracker.kt`, `O/worker/state/StateEnricher.kt` and `DefaultProtocolSerializer.kt` of
-airbytehq/airbyte-platform; `airbyte/_message_iterators.py` and `shared/catalog_providers.py` of airbytehq/PyAirbyte.
+Sources: `StreamStatusCompletionTracker.kt`, `StateEnricher.kt` and `DefaultProtocolSerializer.kt` of airbytehq/airbyte-platform; `airbyte/_message_iterators.py` and `shared/catalog_providers.py` of airbytehq/PyAirbyte.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class Wire:
 
 def on_the_wire(sync: Sync, dialect: str) -> Wire:
     """A sync in a sender's dialect."""
-    catalog = {"streams": [_configured(each, dialect) for each in sync.selected.values()]}
+    catalog = {"streams": [_configured(each, dialect, sync.job) for each in sync.selected.values()]}
     return Wire(catalog, tuple(_LINES[dialect](sync)))
 
 
@@ -84,7 +83,9 @@ def retried(sync: Sync, acked: int, dialect: str) -> Sync:
     def comes_again(at: int, said: Said) -> bool:
         if said.kind == "record":
             return said.labels[0] not in resuming or at > reached[said.labels[0]]
-        return not said.is_state or at > last or bool(set(said.labels) - resuming)
+        if said.kind == "state":
+            return said.labels[0] not in resuming or at > last
+        return not said.is_state or at > last or not resuming
 
     selected = {label: each if label in resuming else _bumped(each) for label, each in sync.selected.items()}
     return replace(
@@ -103,7 +104,7 @@ def _bumped(selected: Selected) -> Selected:
     return replace(selected, generation=selected.generation + 1, minimum=minimum)
 
 
-def _configured(selected: Selected, dialect: str) -> Json:
+def _configured(selected: Selected, dialect: str, job: int) -> Json:
     stream, mode = selected.stream, mode_of(selected, dialect)
     described: Json = {"name": stream.name, "json_schema": stream.schema, "supported_sync_modes": [stream.sync_mode]}
     if stream.namespace is not None:
@@ -120,7 +121,7 @@ def _configured(selected: Selected, dialect: str) -> Json:
         **entry,
         "generation_id": selected.generation,
         "minimum_generation_id": selected.minimum,
-        "sync_id": 1000 + selected.generation,
+        "sync_id": 1000 + job,
     }
 
 
@@ -226,15 +227,28 @@ def _pyairbyte_lines(sync: Sync) -> Iterator[Line]:
             counts.record(said)
             if said.labels[0] not in started:
                 started.add(said.labels[0])
-                yield _pyairbyte_status(sync, said.labels[0], "STARTED", at)
-                yield Line(_with_nulls("LOG", log={"level": "INFO", "message": "Reading.", "stack_trace": None}))
+                yield from _pyairbyte_start(sync, said.labels[0], at)
             yield Line(_with_nulls("RECORD", record=_pyairbyte_record(said, sync, at)), said)
         elif said.is_state:
             yield Line(_pyairbyte_state(said, sync), said, counts.state(said))
         for label, word in ends.get(at, ()):
             yield _pyairbyte_status(sync, label, word, at)
     for label, word in ends.get(len(sync.said), ()):
+        yield from _pyairbyte_start(sync, label, len(sync.said))
         yield _pyairbyte_status(sync, label, word, len(sync.said))
+
+
+def _pyairbyte_start(sync: Sync, label: str, at: int) -> Iterator[Line]:
+    """What a source says besides its records is passed on as well."""
+    unset = dict.fromkeys(("error", "estimate", "stream_status", "analytics"))
+    seconds = _MILLISECONDS / 1000
+    estimate = {"name": sync.selected[label].stream.name, "type": "STREAM", "namespace": None, "row_estimate": 9}
+    yield _pyairbyte_status(sync, label, "STARTED", at)
+    yield Line(_with_nulls("LOG", log={"level": "INFO", "message": "Reading.", "stack_trace": None}))
+    for kind, content in (("ESTIMATE", estimate), ("ANALYTICS", {"type": "read", "value": "1"})):
+        trace = {"type": kind, "emitted_at": seconds, **unset, kind.lower(): content}
+        yield Line(_with_nulls("TRACE", trace=trace))
+    yield _pyairbyte_status(sync, label, "RUNNING", at)
 
 
 def _ends(sync: Sync) -> dict[int, list[tuple[str, str]]]:

@@ -130,12 +130,20 @@ def _dedup_losses(selected: Selected, sent: Sequence[Sent], old: Content, new: C
         if not versions and selected.is_replaced and everything:
             allowed.add(None)
         later = {each.stored for each in versions[acked:]}
-        # A version that is on its way takes the places of the one before, chunk by chunk: for a while there may be some of both.
-        there = set(has) & (allowed | later) if later else whole & allowed
-        if not there and None not in allowed:
+        stands = any(_stands(each, later, old, new) for each in allowed - later if each)
+        if not stands and not whole & (allowed | later) and None not in allowed:
             yield f"no version of key {key} that may be there is there: {sorted(has)} instead of {allowed}"
         if acked:
             yield from (f"a stale version of key {key} is left: {each}" for each in has if each not in allowed | later)
+
+
+def _stands(version: Row, later: set[Row | None], old: Content, new: Content) -> bool:
+    """Whether every chunk of a version is there, but for those whose places later ones have taken on their way."""
+    known = new.get(version) or old.get(version)
+    taken = frozenset().union(*(new[each].places for each in later if each in new))
+    if known is None:
+        return bool(taken)  # nothing is left of it, nor is it known how many chunks it had
+    return set(range(known.count)) <= taken | new.get(version, _NOBODY).places
 
 
 def _allowed(selected: Selected, had: Sequence[Row], versions: Sequence[Sent], at_least: int) -> set[Row | None]:

@@ -5,30 +5,41 @@ from __future__ import annotations
 import subprocess
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from time import monotonic
 from typing import Any
 
 from .contract import Output
 from .dialects import Wire
 from .story import Json
 
-#: What never comes ends here, with a failure; nothing waits for it in a run that is well.
-_PATIENCE_SECONDS = 60.0
+#: What never comes ends here, with a failure.
+_PATIENCE_SECONDS = 120.0
+
+#: What the log says when the collection is ready and the first line of the input is about to be read.
+READY = b"Writing to"
 
 #: Starts `write` with a configuration and a catalog.
 Start = Callable[[Json, Json], "subprocess.Popen[bytes]"]
 
 
-class Running:
-    """A `write` that is under way."""
+class Running(AbstractContextManager["Running"]):
+    """A `write` that is under way. Nothing of it is left behind, whatever goes wrong."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
+        self._started_at = monotonic()
+        self._ready_at = 0.0
         self._said = b""
         self._stderr = b""
         self._ended = False
         self._heard = threading.Condition()
         self._threads = [self._thread(self._listen), self._thread(self._listen_to_stderr)]
+
+    def __exit__(self, *_: object) -> None:
+        """Leave no process behind."""
+        if self.process.poll() is None:
+            self.kill()
 
     def feed(self, wire: Wire, *, close: bool = True) -> None:
         """Send a wire's lines from now on, then close standard input, unless told otherwise."""
@@ -67,15 +78,16 @@ class Running:
 
     def finish(self) -> Output:
         """Wait for its end."""
-        for (
-            thread
-        ) in self._threads:  # first, as they end with its pipes, at once; waiting with a limit looks every now and then
+        # The threads first: they end with its pipes, at once, while waiting with a limit only looks every now and then.
+        for thread in self._threads:
             thread.join(_PATIENCE_SECONDS)
         code = self.process.wait(_PATIENCE_SECONDS)
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             with suppress(BrokenPipeError):
                 stream.close()  # type: ignore[union-attr]  # all three are pipes
-        return Output(code, self._said, self._stderr.decode())
+        ready_at = self._ready_at or monotonic()
+        started_in, worked_for = ready_at - self._started_at, monotonic() - ready_at
+        return Output(code, self._said, self._stderr.decode(), started_in, worked_for)
 
     def _thread(self, target: Callable[[], Any]) -> threading.Thread:
         thread = threading.Thread(target=target, daemon=True)
@@ -87,6 +99,8 @@ class Running:
         while line := self.process.stdout.readline():
             with self._heard:
                 self._said += line
+                if READY in line and not self._ready_at:
+                    self._ready_at = monotonic()
                 self._heard.notify_all()
         with self._heard:
             self._ended = True
@@ -99,10 +113,10 @@ class Running:
 
 def run(start: Start, config: Json, wire: Wire, *, kill_after: int | None = None) -> Output:
     """Run a sync to its end, or until so many STATEs came back; then nothing after the last of them has been sent."""
-    running = Running(start(config, wire.catalog))
-    if kill_after is None:
-        running.feed(wire)
-        return running.finish()
-    running.feed(wire.up_to_state(kill_after), close=False)
-    running.wait_for(b'"STATE"', kill_after)
-    return running.kill()
+    with Running(start(config, wire.catalog)) as running:
+        if kill_after is None:
+            running.feed(wire)
+            return running.finish()
+        running.feed(wire.up_to_state(kill_after), close=False)
+        running.wait_for(b'"STATE"', kill_after)
+        return running.kill()

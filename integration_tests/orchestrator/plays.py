@@ -27,20 +27,21 @@ class Played:
     after: Content
 
 
-def play(scenario: Scenario, dialect: str, target: Target, start: Start, *, syncs: int | None = None) -> list[Played]:
-    """Run a scenario's first syncs (all unless told otherwise), and hold each to the contract and to what is promised.
+def play(scenario: Scenario, dialect: str, target: Target, start: Start) -> list[Played]:
+    """Run a scenario, and hold each sync to the contract and to what is promised.
 
     Raises:
         ContractBrokenError: something does not hold.
     """
-    return list(_played(scenario, dialect, target, start, syncs))
+    return list(steps_of(scenario, dialect, target, start))
 
 
-def _played(scenario: Scenario, dialect: str, target: Target, start: Start, syncs: int | None) -> Iterator[Played]:
+def steps_of(scenario: Scenario, dialect: str, target: Target, start: Start) -> Iterator[Played]:
+    """The same, sync by sync."""
     config = configured(scenario, target)
     after: Content = {}
     acked = 0
-    for number, told in enumerate(scenario.syncs[:syncs], 1):
+    for number, told in enumerate(scenario.syncs, 1):
         sync = retried(told, acked, dialect) if told.is_retry else told
         wire = on_the_wire(sync, dialect)
         output = run(start, config, wire, kill_after=sync.kill_after)

@@ -3,7 +3,8 @@
 A folder in `scenarios/` holds one `scenario.yaml`:
 
     about:    one sentence: what holds
-    kills:    false where kills at random could show nothing, with the reason as a comment
+    keys_show: false where what is stored does not show a record's key (the reason in a comment): after a kill
+              nothing can be said of versions then, only of what the retry leaves
     config:   merged over `BASE_CONFIG`
     streams:  what the source has, by label: name (the label unless given), namespace, key, cursor, schema,
               sync (incremental unless given, or full_refresh)
@@ -62,7 +63,7 @@ BASE_CONFIG: Json = {
     "indexing": {"batch_size": 2, "auth_method": {"mode": "api_key_auth", "api_key": SECRET + "\"key\\with/marks'"}},
 }
 
-#: How much of a record's text gives it away: nobody would say the whole of a long one.
+#: How much of a record's text gives it away, at its start, in the middle or at its end.
 _TELLING_LETTERS = 32
 
 
@@ -109,13 +110,14 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Sync:
-    """One sync: how the connection is set, what the source says, and how that ends."""
+    """One sync: how the connection is set, what the source says, and how that ends. All attempts of a `job` have its number."""
 
     selected: Mapping[str, Selected]
     said: tuple[Said, ...]
     succeeds: bool = True
     kill_after: int | None = None
     is_retry: bool = False
+    job: int = 1
     then: Mapping[str, Json] = field(default_factory=dict)
 
     def expected(self, dialect: str) -> Json:
@@ -131,7 +133,11 @@ class Scenario:
     about: str
     config: Json
     syncs: tuple[Sync, ...]
-    kills: bool = True
+    keys_show: bool = True
+
+
+_DIALECTS = ("registry", "custom image", "PyAirbyte")
+_MORE = {"state": ("at",), "global": ("of",), "legacy": (), "complete": (), "incomplete": ()}
 
 
 class _Loader(yaml.SafeLoader):
@@ -139,10 +145,17 @@ class _Loader(yaml.SafeLoader):
 
 
 _Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool"))]
+    letter: [
+        (tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":bool", ":int", ":float"))
+    ]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(true|false)$"), list("tf"))
+for _tag, _pattern, _letters in (
+    ("bool", "true|false", "tf"),
+    ("int", "-?(0|[1-9][0-9]*)", "-0123456789"),
+    ("float", r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?|-?\.inf|\.nan", "-.0123456789"),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_letters))
 
 
 def names() -> list[str]:
@@ -154,13 +167,19 @@ def load(name: str) -> Scenario:
     """Read a scenario."""
     with (SCENARIOS / name / "scenario.yaml").open(encoding="utf-8") as file:
         raw = yaml.load(file, Loader=_Loader)  # noqa: S506 -- a SafeLoader with fewer types
+    _known(raw, "about", "keys_show", "config", "streams", "syncs")
     streams = {label: _stream(label, each or {}) for label, each in raw["streams"].items()}
     syncs: list[Sync] = []
     for each in raw["syncs"]:
         syncs.append(_sync(each, streams, syncs[-1] if syncs else None))
     return Scenario(
-        name, raw["about"], _merged(BASE_CONFIG, raw.get("config", {})), tuple(syncs), raw.get("kills", True)
+        name, raw["about"], _merged(BASE_CONFIG, raw.get("config", {})), tuple(syncs), raw.get("keys_show", True)
     )
+
+
+def _known(raw: Json, *names: str) -> None:
+    """A misspelt expectation would never be looked at."""
+    assert raw.keys() <= set(names), raw.keys() - set(names)
 
 
 def _merged(base: Json, over: Json) -> Json:
@@ -173,8 +192,7 @@ def _merged(base: Json, over: Json) -> Json:
 
 
 def _stream(label: str, raw: Json) -> Stream:
-    unknown = raw.keys() - {"name", "namespace", "key", "cursor", "schema", "sync"}
-    assert not unknown, (label, unknown)
+    _known(raw, "name", "namespace", "key", "cursor", "schema", "sync")
     return Stream(
         label=label,
         name=raw.get("name", label),
@@ -188,10 +206,10 @@ def _stream(label: str, raw: Json) -> Stream:
 
 def _sync(raw: Json, streams: Mapping[str, Stream], before: Sync | None) -> Sync:
     dialects = {name.removeprefix("in "): _expected(raw[name]) for name in raw if name.startswith("in ")}
-    known = {"streams", "source", "repeated", "ends", "again", "then", *(f"in {each}" for each in dialects)}
-    assert raw.keys() <= known, raw.keys() - known
+    _known(raw, "streams", "source", "repeated", "ends", "again", "then", *(f"in {each}" for each in _DIALECTS))
     ends = raw.get("ends", "succeeded")
     kill_after = ends["killed"] if isinstance(ends, dict) else None
+    assert kill_after is None or kill_after > 0, "a kill comes after a STATE"
     common = {
         "succeeds": ends == "succeeded",
         "kill_after": kill_after,
@@ -205,14 +223,13 @@ def _sync(raw: Json, streams: Mapping[str, Stream], before: Sync | None) -> Sync
     if raw.get("again"):
         assert before is not None
         assert not before.is_retry, "an attempt is retried once"
-        return Sync(before.selected, (*before.said, *said), is_retry=True, **common)
+        return Sync(before.selected, (*before.said, *said), is_retry=True, job=before.job, **common)
     selected = {label: _selected(streams[label], each or {}) for label, each in raw["streams"].items()}
-    return Sync(selected, said, **common)
+    return Sync(selected, said, job=before.job + 1 if before else 1, **common)
 
 
 def _selected(stream: Stream, raw: Json) -> Selected:
-    unknown = raw.keys() - {"mode", "generation", "minimum", "refresh", "key", "cursor"}
-    assert not unknown, (stream.label, unknown)
+    _known(raw, "mode", "generation", "minimum", "refresh", "key", "cursor")
     mode, generation = raw.get("mode", "append"), raw.get("generation", 0)
     replaced = raw.get("refresh", False) or mode.startswith("overwrite")
     stream = replace(
@@ -240,6 +257,7 @@ def _grown(data: Any) -> Any:
 
 def _expected(raw: Json) -> Json:
     """What holds, with the stored records grown."""
+    _known(raw, "stored", "exit", "error", "says", "acked")
     if "stored" not in raw:
         return raw
     return {**raw, "stored": {label: [_grown(each) for each in rows] for label, rows in raw["stored"].items()}}
@@ -258,6 +276,7 @@ def _numbered(each: Any, number: int) -> Any:
 def _said(raw: Json, streams: Mapping[str, Stream]) -> Said:
     (kind, value), *more = raw.items()
     rest = dict(more)
+    _known(rest, *_MORE.get(kind, ("changes", "becomes")))
     if kind == "state":
         return Said("state", (value,), rest["at"])
     if kind == "global":
@@ -276,11 +295,17 @@ def record_texts(sync: Sync) -> Iterator[str]:
     """The texts in a sync's records that must not be seen in any output, JSON-escaped as they would be there."""
     for said in sync.said:
         if said.kind == "record":
-            for text in _texts(said.value):
-                start = text[:_TELLING_LETTERS]
-                yield json.dumps(start)[1:-1]
-                if not start.isascii():
-                    yield json.dumps(start, ensure_ascii=False)[1:-1]
+            for part in _parts(said.value):
+                yield json.dumps(part)[1:-1]
+                if not part.isascii():
+                    yield json.dumps(part, ensure_ascii=False)[1:-1]
+
+
+def _parts(value: Any) -> Iterator[str]:
+    for text in _texts(value):
+        last = max(0, len(text) - _TELLING_LETTERS)
+        for start in sorted({0, last // 2, last}):
+            yield text[start : start + _TELLING_LETTERS]
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -1,20 +1,44 @@
-"""A broken build: what a record replaces is removed before the record is written."""
+"""A broken build: what a record leaves over of an older version is removed before the record is written."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from destination_qdrant import delivery, pipeline
 from destination_qdrant.batching import Batch
 from destination_qdrant.delivery import CommitReceipt, Site
+from destination_qdrant.qdrant.base import Point
 from destination_qdrant.run import console
 
 deliver = delivery.deliver
 
 
+class Backwards:
+    """A store that holds points back until it has removed something."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self._points: list[Point] = []
+
+    def __getattr__(self, name: str) -> Any:
+        """Everything else is the store's own."""
+        return getattr(self._store, name)
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Keep them for later."""
+        self._points += points
+
+    def write(self) -> None:
+        """Later."""
+        self._store.upsert(self._points)
+
+
 def delete_first(batch: Batch, site: Site) -> CommitReceipt:
-    """Remove everything that is stored of the batch's keys, then go on as usual."""
-    stored = delivery._look_up(batch.entries, site)  # noqa: SLF001 -- a mutant breaks what it likes
-    stale = [point_id for entry in batch.entries for point_id in stored.ids(entry)]
-    if stale:
-        site.store.delete(stale)
-    return deliver(batch, site)
+    """Deliver as usual, but for the order."""
+    backwards = Backwards(site.store)
+    receipt = deliver(batch, replace(site, store=backwards))
+    backwards.write()
+    return receipt
 
 
 pipeline.deliver = delete_first  # type: ignore[attr-defined]
