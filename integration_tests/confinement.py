@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,32 +49,36 @@ class Confinement(AbstractContextManager["Confinement"]):
     """Builds what the machine allows; `folder` is the one that is writable, for everybody."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="destination-qdrant-writable-"))
-        self.folder.chmod(0o1777)
-        self._stage = Path(tempfile.mkdtemp(prefix="destination-qdrant-stage-"))
-        self.environment = {"PATH": os.environ["PATH"], "TMPDIR": str(self.folder)}
         self.refused: dict[str, str] = {}
         self.cgroup: Path | None = None
         self._memory: list[str] = []
         self._mounts: list[str] = []
         self._user: list[str] = []
-        self._confine()
+        with ExitStack() as stack:  # whatever fails, nothing is left behind
+            self.folder = _temporary_folder(stack, "destination-qdrant-writable-")
+            self.folder.chmod(0o1777)
+            self._stage = _temporary_folder(stack, "destination-qdrant-stage-")
+            self.environment = {"PATH": os.environ["PATH"], "TMPDIR": str(self.folder)}
+            self._limit_memory(stack)
+            self._mounts = self._try(READ_ONLY, self._own_mounts())
+            self._user = self._try(USER, _other_user())
+            self._made = stack.pop_all()
 
     def __exit__(self, *_: object) -> None:
         """Remove the folders and the cgroup."""
-        if self.cgroup:
-            self.cgroup.rmdir()
-        shutil.rmtree(self.folder)
-        shutil.rmtree(self._stage)
+        self._made.close()
 
-    def _confine(self) -> None:
+    def _limit_memory(self, stack: ExitStack) -> None:
+        """Make a cgroup with the limit, and try whether a process may join it: each may be refused for itself."""
         try:
-            self.cgroup = _memory_cgroup()
-            self._memory = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self.cgroup)]
+            cgroup = _memory_cgroup()
         except NotAllowedError as refusal:
             self.refused[MEMORY] = str(refusal)
-        self._mounts = self._try(READ_ONLY, self._own_mounts())
-        self._user = self._try(USER, _other_user())
+            return
+        stack.callback(cgroup.rmdir)
+        self._memory = self._try(MEMORY, ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(cgroup)])
+        if self._memory:
+            self.cgroup = cgroup
 
     def _try(self, what: str, confinement: list[str]) -> list[str]:
         try:
@@ -131,6 +135,12 @@ class Confinement(AbstractContextManager["Confinement"]):
         ]
         own_user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
         return ["unshare", *own_user, "--mount", "sh", "-c", "\n".join(script), "sh"]
+
+
+def _temporary_folder(stack: ExitStack, prefix: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    stack.callback(shutil.rmtree, folder)
+    return folder
 
 
 class ConfinedConnector(Connector):
@@ -192,9 +202,8 @@ def _memory_cgroup() -> Path:
         NotAllowedError: the machine has no cgroups, or not for this process.
     """
     parent, limit, swap = _parent_cgroup()
-    cgroup = parent / f"destination-qdrant-{os.getpid()}"
     try:
-        cgroup.mkdir()
+        cgroup = Path(tempfile.mkdtemp(prefix="destination-qdrant-", dir=parent))
     except OSError as error:
         raise NotAllowedError(f"no cgroup can be made in {parent} ({error.strerror})") from None
     try:
@@ -214,7 +223,9 @@ def _parent_cgroup() -> tuple[Path, str, tuple[str, str]]:
     for words in mounts:
         kind, options = words[words.index("-") + 1], words[-1].split(",")
         if kind == "cgroup" and "memory" in options:
-            name = next(each for each in own if "memory" in each.split(","))
+            name = next((each for each in own if "memory" in each.split(",")), None)
+            if name is None:  # it is mounted, and this process is in none of its cgroups
+                continue
             swap = ("memory.memsw.limit_in_bytes", str(MEMORY_LIMIT))
             return Path(words[4] + own[name]), "memory.limit_in_bytes", swap
     for words in mounts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,10 @@ from command_line import Connector
 from own_server import OwnServer, find_executable
 from targets import NO_SERVER, EmbeddedTarget, ServerTarget, Target
 from wire_double import WireDouble
+
+# A proxy of the machine would be asked for the servers of the loopback interface, by clients in this process.
+for _name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+    del os.environ[_name]
 
 
 @pytest.fixture(name="connector")
@@ -65,12 +70,18 @@ def _target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
 # ----------------------------------------------------------------------------------------------------------
 # What the kills have shown
 
+KILL_TESTS = "test_kills.py::"
+
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Say in the last line of a run how many kills it made, and what they cost."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
-    reports = [each for kind in ("passed", "failed") for each in reporter.stats.get(kind, ())] if reporter else []
-    kills = [value for each in reports for name, value in each.user_properties if name == "kill"]
-    if kills:
-        acks, lost = (sum(column) for column in zip(*kills, strict=True))
-        reporter.write_line(f"kills {len(kills)}, acknowledged STATEs checked {acks}, records lost {lost}")
+    kinds = ("passed", "failed", "error")
+    reports = {kind: reporter.stats.get(kind, []) if reporter else [] for kind in kinds}
+    kills = [value for each in chain(*reports.values()) for name, value in each.user_properties if name == "kill"]
+    failed = {each.nodeid for each in reports["failed"] + reports["error"] if KILL_TESTS in each.nodeid}
+    if kills or failed:
+        acks, lost = (sum(column) for column in zip(*kills, strict=True)) if kills else (0, 0)
+        reporter.write_line(
+            f"kills {len(kills)}, acknowledged STATEs checked {acks}, records lost {lost}, kill tests failed {len(failed)}"
+        )

@@ -9,10 +9,13 @@ It knows nothing of pytest, so that whatever plays a server's death can use it.
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import signal
 import subprocess
+import sys
+import time
 import urllib.request
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -22,6 +25,16 @@ from loopback import HOST, reserve
 
 _START_SECONDS = 60
 _LOOK_SECONDS = 0.05
+
+#: Becomes the command after it, which the kernel (Linux) kills when the thread that started it is gone, however it went.
+_DIE_WITH_PARENT = """
+import ctypes, os, signal, sys
+parent, *command = sys.argv[1:]
+PR_SET_PDEATHSIG = 1
+if ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL)) or os.getppid() != int(parent):
+    sys.exit("it could not be tied to the process that started it")
+os.execv(command[0], command)
+"""
 
 
 def find_executable() -> str | None:
@@ -39,8 +52,12 @@ class OwnServer(AbstractContextManager["OwnServer"]):
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start."""
-        self.start()
+        """Start. On Linux the server belongs to this thread, and ends with it."""
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,9 +81,17 @@ class OwnServer(AbstractContextManager["OwnServer"]):
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [executable], cwd=self.folder, env=self._environment(), stdout=log, stderr=subprocess.STDOUT
+                _tied_to_this_process(executable),
+                cwd=self.folder,
+                env=self._environment(),
+                stdout=log,
+                stderr=subprocess.STDOUT,
             )
-        self._wait_until_ready(self._process)
+        try:
+            self._wait_until_ready(self._process)
+        except BaseException:  # a test that is stopped meanwhile as well
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """SIGKILL: nothing is flushed, nobody is told."""
@@ -99,19 +124,26 @@ class OwnServer(AbstractContextManager["OwnServer"]):
         }
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        for _ in range(round(_START_SECONDS / _LOOK_SECONDS)):
-            if self._is_ready():
-                return
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._is_ready():
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"qdrant was not ready after {_START_SECONDS} seconds, see {self.log}")
             try:
                 code = process.wait(_LOOK_SECONDS)  # a pause that an early death cuts short
             except subprocess.TimeoutExpired:
                 continue
             raise RuntimeError(f"qdrant ended with {code}: {self.log.read_text(errors='replace')[-2000:]}")
-        raise TimeoutError(f"qdrant was not ready after {_START_SECONDS} seconds, see {self.log}")
 
     def _is_ready(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.url}/readyz", timeout=5):  # noqa: S310 -- a loopback URL
                 return True
-        except OSError:  # refused, or 503 while it loads
+        except (OSError, http.client.HTTPException):  # refused, or 503 while it loads; or no answer of HTTP
             return False
+
+
+def _tied_to_this_process(executable: str) -> list[str]:
+    """The command that runs it and, where the kernel can, leaves it behind under no circumstances."""
+    if sys.platform != "linux":
+        return [executable]
+    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), executable]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -100,13 +101,14 @@ class ServerTarget:
 
 @contextmanager
 def copy_of_folder(base: Target) -> Iterator[Target]:
-    """A folder of its own, with what another one holds."""
+    """A folder of its own, with what another one holds; removed in the end."""
     assert isinstance(base, EmbeddedTarget)
-    copy = EmbeddedTarget(base.folder.parent / "copy")
-    shutil.rmtree(copy.folder.parent, ignore_errors=True)
-    if base.folder.exists():
-        shutil.copytree(base.folder, copy.folder)
-    yield copy
+    base.folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="copy-", dir=base.folder.parent) as folder:
+        copy = EmbeddedTarget(Path(folder))
+        if base.folder.exists():
+            shutil.copytree(base.folder, copy.folder)
+        yield copy
 
 
 @contextmanager

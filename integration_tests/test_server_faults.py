@@ -1,14 +1,16 @@
 """Servers that fail, over REST and gRPC: whatever was acknowledged is there, and the content ends as if nothing had been.
 
 Every test writes the same records over the same old ones, and what is stored in the end is compared with a run that
-nothing disturbed. No test waits for time to pass: faults end after so many requests, bytes or connections. That is
-also why no fault here outlasts the retries but one that says so itself (Retry-After).
+nothing disturbed. No test waits for time to pass: faults end after so many requests, bytes or connections. What
+outlasts the retries says so itself (Retry-After), or meets a sync that has a second for them (`indexing.retry_seconds`).
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -24,13 +26,8 @@ from running_write import COMPLETE, Sync, jsonl, state, state_ids
 from targets import NO_SERVER, EmbeddedTarget, ServerTarget
 from wire_double import WireDouble
 
-from destination_qdrant.errors import TransientError
 from destination_qdrant.qdrant.address import parse_address
-from destination_qdrant.qdrant.base import Point, VectorSchema
-from destination_qdrant.qdrant.server import Patience, open_server
 from destination_qdrant.qdrant.server_client import Connect
-from destination_qdrant.retry import RetryPolicy
-from destination_qdrant.vectors import UNNAMED, Dense
 
 # ----------------------------------------------------------------------------------------------------------
 # What is written
@@ -175,14 +172,14 @@ class Wire:
     def over_grpc(self) -> bool:
         return self.target.prefer_grpc
 
-    def config(self) -> Json:
+    def config(self, **indexing: Any) -> Json:
         # gRPC is expected on the port after that of the URL.
         port = self.proxy.port - self.over_grpc
-        return config_of(f"http://{HOST}:{port}", self.target)
+        return config_of(f"http://{HOST}:{port}", self.target, **indexing)
 
 
-def config_of(url: str, target: ServerTarget) -> Json:
-    return CONFIG | {"indexing": {**target.indexing(), "url": url, "batch_size": A_BATCH}}
+def config_of(url: str, target: ServerTarget, **indexing: Any) -> Json:
+    return CONFIG | {"indexing": {**target.indexing(), "url": url, "batch_size": A_BATCH, **indexing}}
 
 
 @pytest.fixture(name="wire", params=["double", "server-rest", "server-grpc"])
@@ -295,6 +292,17 @@ def _can_meet(step: str, fault: Json) -> bool:
     return step in {UPSERT, DELETE} or "update_status" not in fault
 
 
+def test_a_server_that_asks_for_a_second_is_given_it(connector: Connector, wire: Wire) -> None:
+    asked = [wire.faults.fail(UPSERT, status=429, body=LIMITED, headers={"Retry-After": "1"}) for _ in range(2)]
+    passed = wire.faults.fail(UPSERT, applied=True)
+    messages = jsonl(record(1, word(1)), state(1))
+    finished = connector.run("write", messages, config=wire.config(), catalog=APPEND.catalog)
+    assert (finished.code, finished.error, state_ids(finished)) == (0, None, [1])
+    assert [point["payload"]["id"] for point in wire.target.points() or []] == [1]
+    times = [fault.reached_at or 0 for fault in (*asked, passed)]
+    assert [later - sooner >= 1 for sooner, later in itertools.pairwise(times)] == [True, True], times
+
+
 STARTING = (
     r"GET /collections/[^/]+$|/qdrant.Collections/Get$",
     r"PUT /collections/[^/]+$|/qdrant.Collections/Create$",
@@ -325,21 +333,25 @@ class Lasting:
     failure_type: str
     told: tuple[str, ...]
     headers: Json = field(default_factory=dict)
+    codes: tuple[str, str] = ("", "")
+    """How the answer is called over REST and over gRPC, where that is told as well."""
 
 
 #: Longer than any patience, so that the sync need not spend its own to find out.
 LATER = {"Retry-After": "9999"}
 LASTING = {
     "429": Lasting(429, LIMITED, "transient_error", ("rate limit", "raise it", "9999 seconds"), LATER),
-    "500": Lasting(500, FAILED, "transient_error", ("it failed", "log of the server", "500"), LATER),
-    "503": Lasting(503, "", "transient_error", ("not available", "running and healthy", "503"), LATER),
+    "500": Lasting(500, FAILED, "transient_error", ("it failed", "log of the server"), LATER, ("500", "INTERNAL")),
+    "503": Lasting(503, "", "transient_error", ("not available", "running and healthy"), LATER, ("503", "UNAVAILABLE")),
     "401": Lasting(401, "Must provide an API key", "config_error", ("asks for an API key", "indexing.auth_method")),
     "403": Lasting(403, "Forbidden: no", "config_error", ("lacks the right", "indexing.auth_method")),
     "404": Lasting(404, "Not found: Collection `docs` doesn't exist!", "config_error", ("does not exist",)),
     "507": Lasting(507, "the quota is used up", "config_error", ("used up", "enlarge it"), LATER),
 }
-#: Over gRPC only a rate limit can say how long to wait.
-REST_ONLY = {"500", "503", "507"}
+#: Over gRPC only a rate limit can say how long to wait. What else lasts there meets a sync with only a second.
+SAYS_NO_TIME = {500, 503}
+#: Nothing that a server says over gRPC stands for it.
+REST_ONLY = {"507"}
 FAILING: dict[str, list[tuple[str, str]]] = {
     "append": [(UPSERT, "503"), (UPSERT, "507"), (UPSERT, "404")],
     "append_dedup": [(LOOKUP, "429"), (UPSERT, "500"), (UPSERT, "403"), (DELETE, "429")],
@@ -381,7 +393,8 @@ def failing_sync(connector: Connector, wire: Wire, mode: Mode, *, after: int, st
     """A sync that goes on after a STATE, gets to the next one, and then meets a failure that lasts."""
     messages = messages_of(ROUNDS, after=after)
     middle = messages.index(state(after + 1)) + 2
-    with Writing(connector, wire.config(), mode) as sync:
+    patience = {"retry_seconds": 1} if wire.over_grpc and lasting.status in SAYS_NO_TIME else {}
+    with Writing(connector, wire.config(**patience), mode) as sync:
         sync.send(*messages[:middle])
         sync.hear_state(after + 1)
         wire.faults.fail(step, times=99, status=lasting.status, body=lasting.body, headers=lasting.headers)
@@ -397,6 +410,7 @@ def assert_told(finished: Finished, wire: Wire, lasting: Lasting) -> None:
     assert finished.error["failure_type"] == lasting.failure_type
     message = finished.error["message"]
     assert [text for text in lasting.told if text not in message] == [], message
+    assert lasting.codes[wire.over_grpc] in message
     assert wire.target.collection in message
     assert "new-" not in message
 
@@ -473,6 +487,47 @@ def cut_an_answer(wire: Wire, sync: Writing, number: int) -> None:
     cut = wire.proxy.fail("down", after=20)
     held.release()
     cut.wait_until_reached()
+
+
+def die_in_a_request(wire: Wire, sync: Writing, number: int) -> None:
+    """The half of it that came is lost, and so is every connection."""
+    death = wire.proxy.fail("up", after=HALF, marker=marker_of(number), then=wire.proxy.refuse)
+    sync.send(*rounds_of(ROUNDS)[number - 1])
+    death.wait_until_reached()
+
+
+def die_before_answering(wire: Wire, sync: Writing, number: int) -> None:
+    """The write has taken effect."""
+    held = wire.faults.fail(UPSERT, applied=True, hold=True)
+    sync.send(*rounds_of(ROUNDS)[number - 1])
+    held.wait_until_reached()
+    wire.proxy.refuse()
+    held.release()
+
+
+def die_between_requests(wire: Wire, sync: Writing, number: int) -> None:
+    """It is gone before there is anything to ask it."""
+    wire.proxy.refuse()
+    sync.send(*rounds_of(ROUNDS)[number - 1])
+
+
+@MODES
+def test_a_server_that_dies_and_comes_back_costs_nothing(
+    connector: Connector, wire: Wire, mode: Mode, undisturbed: Callable[[Mode], Undisturbed]
+) -> None:
+    """As far as the wire shows it: what stands before the server refuses everybody, and later does not."""
+    history = undisturbed(mode)
+    seed(wire.target, history.before)
+    with Writing(connector, wire.config(), mode) as sync:
+        for number, die_somewhere in enumerate((die_in_a_request, die_before_answering, die_between_requests) * 2, 1):
+            die_somewhere(wire, sync, number)
+            assert sync.states() == list(range(1, number))
+            wire.proxy.accept()
+            sync.hear_state(number)
+            assert_readable(wire.target.points(), sync.states())
+        finished = sync.send(state(ROUNDS + 1), COMPLETE).end()
+    assert (finished.code, finished.error, finished.stderr) == (0, None, "")
+    assert content(wire.target.points()) == history.after
 
 
 @MODES
@@ -618,9 +673,10 @@ def test_a_server_that_is_away_between_batches_is_waited_for(
 
 
 # ----------------------------------------------------------------------------------------------------------
-# A server that does not come back: asked in this process, where patience can be short
+# A server that does not come back
 
-HASTY = Patience(1, RetryPolicy(0))
+#: For the sync that is to end in the middle; whatever has to succeed has the ordinary patience.
+HASTY = {"timeout": 3, "retry_seconds": 1}
 
 
 @transports
@@ -632,23 +688,37 @@ HASTY = Patience(1, RetryPolicy(0))
     ],
     ids=["killed", "frozen"],
 )
-def test_a_server_that_stays_away_is_told(
-    own_server: OwnServer, end: Callable[[OwnServer], None], told: str, *, prefer_grpc: bool
+def test_a_server_that_stays_away_is_told_and_a_later_sync_goes_on(
+    connector: Connector,
+    own_server: OwnServer,
+    end: Callable[[OwnServer], None],
+    told: str,
+    *,
+    prefer_grpc: bool,
+    undisturbed: Callable[[Mode], Undisturbed],
 ) -> None:
-    store = open_server(own_server.url, "docs", api_key=None, prefer_grpc=prefer_grpc, patience=HASTY)
-    store.create({UNNAMED: VectorSchema("dense", 4, "cos")})
-    store.upsert([Point(1, {UNNAMED: Dense.of([1, 0, 0, 0])}, {})])
-    assert store.notes == ()
-    end(own_server)
-    with pytest.raises(TransientError, match=told):
-        store.upsert([Point(2, {UNNAMED: Dense.of([1, 0, 0, 0])}, {})])
+    target = ServerTarget(own_server.url, prefer_grpc=prefer_grpc)
+    patient = config_of(own_server.url, target)
+    seeding = connector.run("write", jsonl(*old_records(ROUNDS)), config=patient, catalog=DEDUP.catalog)
+    assert seeding.code == 0, seeding.error
+    with Writing(connector, config_of(own_server.url, target, **HASTY), DEDUP) as sync:
+        first, *others = rounds_of(ROUNDS)
+        sync.send(*first)
+        sync.hear_state(1)
+        end(own_server)
+        finished = sync.send(*itertools.chain(*others)).end()
+    assert (finished.code, finished.stderr, state_ids(finished)) == (1, "", [1])
+    assert finished.error
+    assert finished.error["failure_type"] == "transient_error"
+    assert re.search(told, finished.error["message"])
+    assert target.collection in finished.error["message"]
+
     own_server.kill()
     own_server.start()
-    store.upsert([Point(3, {UNNAMED: Dense.of([1, 0, 0, 0])}, {})])
-    found = ServerTarget(own_server.url)
-    found.collection = "docs"
-    assert {"1", "3"} <= {point["id"] for point in found.points() or []}
-    store.close()
+    assert_readable(target.points(), [1])
+    healed = connector.run("write", jsonl(*messages_of(ROUNDS, after=1)), config=patient, catalog=DEDUP.catalog)
+    assert (healed.code, healed.error) == (0, None)
+    assert content(target.points()) == undisturbed(DEDUP).after
 
 
 def test_a_grpc_port_with_a_rate_limit_is_passed_over() -> None:

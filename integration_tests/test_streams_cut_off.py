@@ -38,9 +38,9 @@ from destination_qdrant.protocol import UnreadableLine, read_message
 from destination_qdrant.qdrant.embedded import RESERVE
 
 STARTED = json.loads(json.dumps(COMPLETE).replace("COMPLETE", "STARTED"))
-DEDUP_REFRESH = {
-    "streams": [{**REFRESH["streams"][0], "destination_sync_mode": "append_dedup", "primary_key": [["id"]]}],
-}
+BY_KEY = {"destination_sync_mode": "append_dedup", "primary_key": [["id"]]}
+DEDUP_OLD = {"streams": [{**OLD["streams"][0], **BY_KEY}]}
+DEDUP_REFRESH = {"streams": [{**REFRESH["streams"][0], **BY_KEY}]}
 
 replacements = pytest.mark.parametrize(
     "catalog", [OVERWRITE, REFRESH, DEDUP_REFRESH], ids=["overwrite", "refresh", "dedup-refresh"]
@@ -53,10 +53,10 @@ def _double() -> Iterator[WireDouble]:
         yield double
 
 
-def store_old_data(connector: Connector, target: Target) -> Json:
+def store_old_data(connector: Connector, target: Target, catalog: Json = OLD) -> Json:
     """Record 1, as an earlier sync wrote it; returns the configuration."""
     config = with_config(target.indexing())
-    finished = connector.run("write", jsonl(record(1)), config=config, catalog=OLD)
+    finished = connector.run("write", jsonl(record(1)), config=config, catalog=catalog)
     assert finished.code == 0, finished.error
     return config
 
@@ -273,6 +273,38 @@ def test_sigterm_while_old_data_is_removed_is_mended_by_the_next_sync(
     assert ids(target) == ([2] if applied else [1, 2])
     complete(connector, config, catalog)
     assert ids(target) == ([9] if catalog is OVERWRITE else [2, 9])
+
+
+@replacements
+def test_a_removal_that_arrives_after_its_sync_was_ended_costs_the_next_sync_nothing(
+    connector: Connector, double: WireDouble, catalog: Json
+) -> None:
+    """The request hangs on the way, while the next sync writes the removed record again and is acknowledged."""
+    target = ServerTarget(double.url)
+    config = store_old_data(connector, target, DEDUP_OLD if catalog is DEDUP_REFRESH else OLD)
+    removal = double.fail("POST /collections/[^/]+/points/delete", hold=True)
+    with Sync(connector, target, catalog) as sync:
+        sync.send(record(2), state(1), COMPLETE)
+        sync.hear("STATE")
+        assert sync.process.stdin
+        sync.process.stdin.close()
+        removal.wait_until_reached()
+        sync.process.terminate()
+        assert sync.process.wait() == 128 + signal.SIGTERM
+    assert ids(target) == [1, 2]
+    with Sync(connector, target, catalog) as sync:
+        sync.send(record(1), record(3), state(2))
+        sync.hear("STATE")
+        before = ids(target)
+        removal.release()
+        removal.wait_until_over()
+        assert ids(target) != before or catalog is DEDUP_REFRESH  # whose new record has taken the old one's place
+        assert {1, 3} <= set(ids(target))
+        finished = sync.send(record(4), state(3), COMPLETE).end()
+    assert (finished.code, finished.error, state_ids(finished)) == (0, None, [2, 3])
+    assert ids(target) == ([1, 3, 4] if catalog is OVERWRITE else [1, 2, 3, 4])
+    complete(connector, config, catalog)
+    assert ids(target) == ([9] if catalog is OVERWRITE else [1, 2, 3, 4, 9])
 
 
 def test_sigterm_does_not_wait_for_a_server_that_does_not_answer(connector: Connector, double: WireDouble) -> None:

@@ -19,6 +19,7 @@ import re
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,7 +63,8 @@ class Fault:
 
     `applied` lets the request take effect before anything else happens. Then `hold` waits for `release()`, `close`
     cuts the connection without an answer, `status` answers with `body` (text becomes the server's error envelope
-    unless a content type is given). A held request without either is answered as usual.
+    unless a content type is given). A held request without either is answered as usual; it takes effect then, also
+    when its client has gone meanwhile.
     `update_status` only replaces the word in the answer of a write.
     """
 
@@ -76,7 +78,10 @@ class Fault:
     body: str | Json = "injected"
     headers: Mapping[str, str] = field(default_factory=dict)
     update_status: Status | None = None
+    reached_at: float | None = field(default=None, init=False)
+    """When the first request met this fault, on the monotonic clock."""
     _reached: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
+    _over: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
     _released: threading.Event = field(default_factory=threading.Event, init=False, repr=False)
 
     def release(self) -> None:
@@ -93,6 +98,11 @@ class Fault:
         if not self._reached.wait(timeout):
             raise TimeoutError(f"no request like {self.pattern!r} came")
 
+    def wait_until_over(self, timeout: float = 30) -> None:
+        """Return when a request has met this fault and is ready to be answered: what it does, it has done."""
+        if not self._over.wait(timeout):
+            raise TimeoutError(f"no request like {self.pattern!r} came to its end")
+
     def due(self, request: Request) -> bool:
         """Count a matching request; whether this fault hits it."""
         if self.times < 1 or not request.is_like(self.pattern):
@@ -105,7 +115,15 @@ class Fault:
 
     def play(self, apply: Callable[[], Answer]) -> Answer | None:
         """The answer to a hit request; None cuts the connection."""
+        try:
+            return self._play(apply)
+        finally:
+            self._over.set()
+
+    def _play(self, apply: Callable[[], Answer]) -> Answer | None:
         answer = apply() if self.applied else None
+        if self.reached_at is None:
+            self.reached_at = time.monotonic()
         self._reached.set()
         if self.hold:
             self._released.wait()
