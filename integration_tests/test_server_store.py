@@ -592,9 +592,9 @@ def test_a_name_that_cannot_be_created_is_refused(double: WireDouble, name: str)
 
 
 def test_requests_are_bounded_in_points(double: WireDouble, store: ServerStore) -> None:
-    store.upsert([point(number) for number in range(1_100)])
+    store.upsert([point(number) for number in range(4_197)])
 
-    assert [len(request) for request in sent(double)] == [500, 500, 100]
+    assert [len(request) for request in sent(double)] == [4_096, 101]
 
 
 def test_requests_are_bounded_in_bytes(double: WireDouble, store: ServerStore) -> None:

@@ -512,12 +512,18 @@ def test_writing_to_a_server_imports_no_embedded_engine_and_no_provider(
     assert modules.isdisjoint({"airbyte_cdk", "qdrant_edge", *PROVIDERS})
 
 
-def test_no_request_holds_more_points_than_the_batch_size(connector: Connector, double: WireDouble) -> None:
-    config = with_config({**ServerTarget(double.url).indexing(), "batch_size": 3})
-    finished = connector.run("write", jsonl(*map(record, range(10))), config=config, catalog=APPEND)
+@pytest.mark.parametrize(
+    ("options", "records", "requests"),
+    [({"batch_size": 3}, 10, [1, 3, 3, 3]), ({}, 513, [1, 512]), ({"batch_size": 600}, 601, [1, 600])],
+)
+def test_a_request_holds_as_many_points_as_the_batch_size_says(
+    connector: Connector, double: WireDouble, options: Json, records: int, requests: list[int]
+) -> None:
+    config = with_config({**ServerTarget(double.url).indexing(), **options})
+    finished = connector.run("write", jsonl(*map(record, range(records))), config=config, catalog=APPEND)
     upserts = [each.body["points"] for each in double.log if each.is_like("PUT /collections/[^/]+/points")]
     assert finished.code == 0, finished.error
-    assert sorted(map(len, upserts)) == [1, 3, 3, 3]
+    assert sorted(map(len, upserts)) == requests
 
 
 def test_a_server_that_never_answers_is_given_up_when_the_retries_are_used_up(

@@ -80,7 +80,8 @@ def writing(timeout: int, retry_seconds: float) -> Patience:
 WRITE: Final = writing(60, 300)
 CHECK: Final = Patience(10, RetryPolicy(10, first_wait=0.25, longest_wait=2))
 
-_MOST_POINTS: Final = 500
+#: As many as `indexing.batch_size` may ask for; whoever wants fewer hands over fewer.
+_MOST_POINTS: Final = 4_096
 _MOST_IDS: Final = 5_000
 _PAGE: Final = 1_000
 #: A filter delete of so many points takes a second or two; of a million it would outlast any timeout.

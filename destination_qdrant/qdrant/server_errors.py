@@ -9,7 +9,7 @@ REST and gRPC say the same in two ways; the adapter brings both into one `Answer
 
 The server's texts are matched and never shown: they can quote the payload. They are matched from their beginning, so
 that a payload in the middle of one is not taken for the server's own words. Only numbers come out of them, and those
-field names that are the connector's own. The texts are those of Qdrant 1.18 (`docs/delivery.md`).
+field names that are the connector's own. The texts are those of Qdrant 1.18.
 """
 
 from __future__ import annotations
