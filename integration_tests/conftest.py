@@ -78,10 +78,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     kinds = ("passed", "failed", "error")
     reports = {kind: reporter.stats.get(kind, []) if reporter else [] for kind in kinds}
-    kills = [value for each in chain(*reports.values()) for name, value in each.user_properties if name == "kill"]
+    kills = [value for each in chain(*reports.values()) for name, value in _properties(each) if name == "kill"]
     failed = {each.nodeid for each in reports["failed"] + reports["error"] if KILL_TESTS in each.nodeid}
     if kills or failed:
         acks, lost = (sum(column) for column in zip(*kills, strict=True)) if kills else (0, 0)
         reporter.write_line(
             f"kills {len(kills)}, acknowledged STATEs checked {acks}, records lost {lost}, kill tests failed {len(failed)}"
         )
+
+
+def _properties(report: object) -> list[tuple[str, object]]:
+    """What a test noted; the report of a module that could not be imported has nothing of the kind."""
+    return getattr(report, "user_properties", [])

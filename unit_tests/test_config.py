@@ -33,7 +33,7 @@ from destination_qdrant.config import (
     secrets,
     secrets_of_raw,
 )
-from destination_qdrant.config_problems import describe
+from destination_qdrant.config.problems import describe
 from destination_qdrant.errors import ConfigError
 from destination_qdrant.spec import connector_spec
 
@@ -509,8 +509,58 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
             changed("indexing.text_field", "_ab_stream"),
             "indexing.text_field must not begin with _ab_, which marks the connector's own fields",
         ),
-        (changed("indexing.distance_metric", "l2"), "indexing.distance_metric must be 'cos', 'dot' or 'euc'"),
+        (
+            changed("indexing.distance_metric", "l2"),
+            "indexing.distance_metric must be 'cos', 'dot', 'euc' or 'manhattan'",
+        ),
         (changed("indexing.prefer_grpc", "maybe"), "indexing.prefer_grpc must be true or false, not a text"),
+        (changed("indexing.grpc_port", 0), "indexing.grpc_port must be 1 or more"),
+        (
+            changed("indexing.tls", {"client_certificate": "PEM"}),
+            "indexing.tls needs client_certificate and client_key together, or neither of them",
+        ),
+        (
+            changed("indexing.headers", [{"name": "X Tenant", "value": "1"}]),
+            "indexing.headers[0].name must be the name of a header, such as X-Tenant",
+        ),
+        (
+            changed("indexing.headers", [{"name": "Api-Key", "value": "1"}]),
+            (
+                "indexing.headers[0].name must not be a header that the connection sets itself;"
+                " an API key goes into auth_method"
+            ),
+        ),
+        (
+            changed("indexing.headers", [{"name": "X-A", "value": "1"}, {"name": "x-a", "value": "2"}]),
+            "indexing.headers must not name a header twice",
+        ),
+        (
+            changed("indexing.proxy", "ftp://secret@proxy"),
+            "indexing.proxy must be an address such as http://proxy.example.com:3128",
+        ),
+        (
+            changed("indexing.new_collection", {"metadata": "[1]"}),
+            'indexing.new_collection.metadata must be a JSON object, such as {"team": "search"}',
+        ),
+        (
+            changed("indexing.payload_indexes", [{"field": "a", "type": "integer", "tenant": True}]),
+            "indexing.payload_indexes[0] can have tenant only with type keyword or uuid",
+        ),
+        (
+            changed("indexing.payload_indexes", [{"field": "a", "type": "bool", "on_disk": True}]),
+            "indexing.payload_indexes[0] cannot have on_disk with type bool",
+        ),
+        (
+            changed("indexing.payload_indexes", [{"field": "_ab_stream", "type": "keyword"}]),
+            (
+                "indexing.payload_indexes[0] must not name a field that begins with _ab_:"
+                " those have the indexes that they need"
+            ),
+        ),
+        (
+            changed("indexing.payload_indexes", [{"field": "a", "type": "uuid"}, {"field": "a", "type": "keyword"}]),
+            "indexing.payload_indexes must not name a field twice, because it has one index",
+        ),
         (changed("omit_raw_text", []), "omit_raw_text must be true or false, not a list"),
     ],
 )
@@ -599,6 +649,16 @@ def test_every_key_is_a_secret(find: Callable[[Json], tuple[str, ...]], embeddin
     raw["indexing"]["auth_method"] = {"mode": "api_key_auth", "api_key": "s-2"}
 
     assert set(find(raw)) == {"s-1", "s-2"}
+
+
+@pytest.mark.parametrize("find", [lambda raw: secrets(parse_config(raw)), secrets_of_raw], ids=["parsed", "raw"])
+def test_what_the_connection_needs_is_a_secret_too(find: Callable[[Json], tuple[str, ...]]) -> None:
+    raw = changed("indexing.headers", [{"name": "X-Gateway", "value": "s-3"}])
+    raw["indexing"]["tls"] = {"client_certificate": "shown", "client_key": "s-4"}
+    raw["indexing"]["proxy"] = "http://user:s-5@proxy:3128"
+
+    assert {"s-3", "s-4", "http://user:s-5@proxy:3128", "s-5"} <= set(find(raw))
+    assert "shown" not in find(raw)
 
 
 def test_an_empty_key_is_no_secret() -> None:

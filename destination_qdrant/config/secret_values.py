@@ -23,7 +23,8 @@ def in_json(raw: object, names: Collection[str]) -> Iterator[str]:
     while pending:
         value, secret = pending.pop()
         if isinstance(value, str):
-            yield from (value,) if secret else in_url(value)
+            yield from (value,) if secret else ()
+            yield from in_url(value)
         elif isinstance(value, Mapping):
             pending += [(inner, secret or folded(str(key)) in names) for key, inner in value.items()]
         elif isinstance(value, list | tuple):
