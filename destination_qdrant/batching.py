@@ -5,7 +5,7 @@ Rules:
 1.  A batch closes when another operation would exceed its points or bytes, when it is too old, or at the end of
     the input. A STATE never closes one. An operation larger than a batch is a batch of its own.
 2.  Of the changes of one key in a batch only the last survives, deletes included, before anything is embedded.
-    With a cursor it is the newest that survives; a tie goes to the later arrival.
+    Where versions are compared it is the newest that survives; a tie goes to the later arrival.
 3.  What was superseded stays in the batch by its position, and is settled with it.
 """
 
@@ -100,7 +100,7 @@ class BatchBuffer:
         place = entry.key or entry.position
         older = self._entries.get(place)
         if older is not None:
-            if is_newer(older.cursor, entry.cursor):
+            if entry.stream.compares_versions and is_newer(older.cursor, entry.cursor):
                 self._superseded.append(entry.position)
                 return closed
             self._superseded.append(older.position)

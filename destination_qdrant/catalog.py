@@ -22,7 +22,8 @@ class DestinationStream:
     """What one stream asks for, and where it goes.
 
     `generation_id` and `minimum_generation_id` are None where the sender knows no refreshes.
-    `collection`, `text_fields` and `metadata_fields` are equal for all streams as yet.
+    `collection`, `text_fields`, `metadata_fields` and `version_guard` are equal for all streams as yet.
+    `version_guard`: an older version of a record never replaces a newer one.
     """
 
     descriptor: Descriptor
@@ -36,6 +37,7 @@ class DestinationStream:
     collection: str
     text_fields: tuple[str, ...]
     metadata_fields: tuple[str, ...]
+    version_guard: bool = True
 
     @property
     def identifier(self) -> str:
@@ -47,6 +49,11 @@ class DestinationStream:
     def is_dedup(self) -> bool:
         """Whether one key has one version."""
         return self.sync_mode == "append_dedup"
+
+    @property
+    def compares_versions(self) -> bool:
+        """Whether cursors decide which version of a record stays, and not the order of arrival."""
+        return self.version_guard and bool(self.cursor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,7 @@ def _read_stream(entry: object, config: Config) -> DestinationStream:
         collection=config.indexing.collection,
         text_fields=config.processing.text_fields,
         metadata_fields=config.processing.metadata_fields,
+        version_guard=config.indexing.version_guard,
     )
     if read.is_dedup and not read.primary_key:
         raise ConfigError(

@@ -1,14 +1,18 @@
-"""The connection check: reach Qdrant, compare the collection, embed one text. It changes nothing."""
+"""The connection check: reach Qdrant, compare the collection, embed one text. It changes nothing.
+
+Whether the key may write is found out by removing a point that nobody has.
+"""
 
 from __future__ import annotations
 
 from contextlib import closing
 from typing import Any
 
-from .collection import check_fits, probe_dimensions
+from .collection import check_fits, check_model, index_warnings, probe_dimensions, wanted_indexes
 from .config import Config, FromField, parse_config
 from .embedding import create_embedder
 from .qdrant import open_store
+from .qdrant.base import CollectionInfo, Store
 
 
 def check(raw_config: Any, *, deployment_mode: str = "") -> str:
@@ -18,13 +22,21 @@ def check(raw_config: Any, *, deployment_mode: str = "") -> str:
         ConnectorError: what does not work, and which field to change.
     """
     config = parse_config(raw_config, deployment_mode=deployment_mode)
+    wanted_indexes(config)
     with closing(open_store(config.indexing, read_only=True)) as store:
         info = store.describe()
         dimensions, model = _probe(config)
         check_fits(info, config, dimensions, store.place)
+        warnings = () if info is None else _check_existing(store, info, config, dimensions, model)
         state = "exists and fits" if info else "does not exist yet; the first sync creates it, if the key may do that"
-        notes = "".join(f" {note}" for note in store.notes)
-        return f"Reached Qdrant at {store.place}; the collection {state} ({model}, {dimensions} dimensions).{notes}"
+        notes = "".join(f" {note}" for note in (*store.notes, *warnings) if note)
+        return f"Reached {store.engine} at {store.place}; the collection {state} ({model}, {dimensions} dimensions).{notes}"
+
+
+def _check_existing(store: Store, info: CollectionInfo, config: Config, dimensions: int, model: str) -> tuple[str, ...]:
+    judgement = check_model(store, config, model, dimensions)
+    store.require_write_access()
+    return (judgement.warning, *index_warnings(info, config))
 
 
 def _probe(config: Config) -> tuple[int, str]:

@@ -16,13 +16,15 @@ from .batching import Batch, Entry
 from .chunking import Chunk
 from .documents import Delete, Document, Upsert
 from .embedding.base import Embedder
+from .errors import ConfigError, PointRefusedError, SystemFault
 from .generations import is_certain
 from .identity import PointIds
 from .lookup import StoredChunk, StoredRecords, is_outdated, look_up, look_up_airbyte
-from .points import EmbeddedChunk, PointFormat, ids_of, point_bytes, to_points
+from .payload import RECORD_KEY
+from .points import EmbeddedChunk, PointFormat, ids_of, of_stream, point_bytes, to_points
 from .protocol import Descriptor
 from .qdrant.base import Point, PointId, Store
-from .vectors import UNNAMED, Vectors
+from .vectors import Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,14 @@ class Site:
     """Where batches go, and what is the same for all of them.
 
     `airbyte_streams`: streams under whose identifier Airbyte's connector has left points.
+    `replicated`: each point is on several nodes, of which a read sees one.
     """
 
     store: Store
     embedder: Embedder
     form: PointFormat
     airbyte_streams: frozenset[Descriptor] = frozenset()
+    replicated: bool = False
     points_per_write: int = 512
     bytes_per_write: int = 8_000_000
 
@@ -52,8 +56,9 @@ class CommitReceipt:
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A chunk and where it goes."""
+    """A chunk and where it goes. `position` is the line of its record."""
 
+    position: int
     document: Document
     chunk: Chunk
     count: int
@@ -61,7 +66,20 @@ class _Placed:
 
 
 def deliver(batch: Batch, site: Site) -> CommitReceipt:
-    """Bring a batch into Qdrant; returns when everything in it is completed there."""
+    """Bring a batch into Qdrant; returns when everything in it is completed there.
+
+    Raises:
+        ConnectorError: it could not be; where the input is to blame, it says which part of it.
+    """
+    try:
+        return _deliver(batch, site)
+    except PointRefusedError as error:  # says already which record it is about
+        raise ConfigError(error.message, detail=error.detail) from error
+    except (ConfigError, SystemFault) as error:
+        raise error.at(batch.whereabouts()) from error
+
+
+def _deliver(batch: Batch, site: Site) -> CommitReceipt:
     stored = _look_up(batch.entries, site)
     current = [entry for entry in batch.entries if not is_outdated(entry.stream, entry.cursor, stored.of(entry))]
     points: Counter[Descriptor] = Counter()
@@ -71,7 +89,23 @@ def deliver(batch: Batch, site: Site) -> CommitReceipt:
     stale = [point_id for entry in current for point_id in stored.ids(entry) if point_id not in kept[entry.position]]
     if stale:
         site.store.delete(stale)
+    if site.replicated:
+        _remove_unseen(current, kept, site)
     return _receipt(batch, current, points)
+
+
+def _remove_unseen(current: Iterable[Entry], kept: Mapping[int, set[PointId]], site: Site) -> None:
+    """Remove what the lookup could not see: a removal that a sync gave up in an outage leaves replicas that differ.
+
+    Qdrant does not mend that, and no read tells of it. The filter is one for the whole batch and on an indexed field.
+    """
+    by_stream: dict[Descriptor, list[Entry]] = {}
+    for entry in current:
+        if entry.key:
+            by_stream.setdefault(entry.stream.descriptor, []).append(entry)
+    for same in by_stream.values():
+        remaining = {entry.key[1]: sorted(kept[entry.position], key=str) for entry in same if entry.key}
+        site.store.keep_only(of_stream(same[0].stream), RECORD_KEY, remaining)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +163,7 @@ def _place(entries: Iterable[Entry], site: Site, kept: dict[int, set[PointId]]) 
             ids = ids_of(document, entry.position, site.form.run_id)
             for chunk in entry.chunks:
                 kept[entry.position].add(ids[chunk.index])
-                yield _Placed(document, chunk, len(entry.chunks), ids)
+                yield _Placed(entry.position, document, chunk, len(entry.chunks), ids)
 
 
 def _parts(placed: Iterable[_Placed], site: Site) -> Iterator[list[_Placed]]:
@@ -156,7 +190,12 @@ def _write(part: Sequence[_Placed], site: Site) -> Counter[Descriptor]:
         chunks = [EmbeddedChunk(each.chunk, next(vectors)) for each in placed]
         first = placed[0]
         points += to_points(first.document, chunks, count=first.count, ids=first.ids, form=site.form)
-    site.store.upsert(points)
+    try:
+        site.store.upsert(points)
+    except PointRefusedError as error:
+        refused = part[error.index]
+        where = f"line {refused.position} of the input, stream {refused.document.stream.descriptor}"
+        raise error.at(where) from error
     return Counter(placed.document.stream.descriptor for placed in part)
 
 
@@ -164,7 +203,7 @@ def _embed(part: Sequence[_Placed], site: Site) -> list[Vectors]:
     """The vectors of each chunk: those that came with the record, else the embedder's."""
     texts = [placed.chunk.text for placed in part if not placed.document.given]
     embedded = iter(site.embedder.embed_documents(texts) if texts else ())
-    return [placed.document.given or {UNNAMED: next(embedded)} for placed in part]
+    return [placed.document.given or {site.form.vector_name: next(embedded)} for placed in part]
 
 
 def _receipt(batch: Batch, current: Sequence[Entry], points: Mapping[Descriptor, int]) -> CommitReceipt:

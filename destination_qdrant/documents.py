@@ -20,7 +20,7 @@ from .given import BadVector, read_vector
 from .identity import RecordKey, airbyte_record_id, is_plain_identifier, is_plain_record_id, record_key, value_at
 from .payload import RESERVED
 from .protocol import Record, exact_data
-from .vectors import UNNAMED, Vectors
+from .vectors import Vectors
 
 #: A column that CDC sources fill when the row was deleted.
 CDC_DELETED_AT = "_ab_cdc_deleted_at"
@@ -28,8 +28,9 @@ CDC_DELETED_AT = "_ab_cdc_deleted_at"
 #: A payload's own bookkeeping, generously counted.
 BOOKKEEPING_BYTES = 1024
 
-#: A longer id in the manner of Airbyte's connector is left out: it would stand in every chunk of its record.
-_LONGEST_AIRBYTE_ID = 1024
+#: A longer id in the manner of Airbyte's connector is left out, and so is a longer value of a key column that nobody
+#: asked for: it would stand in every chunk of its record.
+_LONGEST_KEPT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class DocumentReader:
         self._text_paths = tuple(map(FieldPath, stream.text_fields))
         self._metadata_paths = tuple(map(FieldPath, stream.metadata_fields))
         self._mappings = config.processing.field_name_mappings
+        self._vector_name = config.indexing.vector_name
         self._max_payload = config.processing.max_payload_bytes
         embedding = config.embedding
         self._from_field = embedding if isinstance(embedding, FromField) else None
@@ -158,7 +160,7 @@ class DocumentReader:
         if not self._stream.is_dedup:
             return None
         airbyte_id = whole(airbyte_record_id(data, self._stream))
-        return airbyte_id if len(airbyte_id) <= _LONGEST_AIRBYTE_ID else None
+        return airbyte_id if len(airbyte_id) <= _LONGEST_KEPT else None
 
     def _cursor(self, data: Mapping[str, Any]) -> str | None:
         text = cursor_text(value_at(data, self._stream.cursor, None)) if self._stream.cursor else None
@@ -173,7 +175,7 @@ class DocumentReader:
             return {}
         field = self._from_field.field_name
         try:
-            return {UNNAMED: read_vector(data.get(field), self._from_field.dimensions)}
+            return {self._vector_name: read_vector(data.get(field), self._from_field.dimensions)}
         except BadVector as error:
             raise ConfigError(
                 f"The vector in field '{field}' of the record on line {line_number} (stream '{self._stream.descriptor}') "
@@ -186,7 +188,9 @@ class DocumentReader:
 
     def _metadata(self, data: Mapping[str, Any], changes: list[Change], own: int) -> tuple[Mapping[str, Any], int]:
         """What is stored beside the text, and its size with the notes and `own`, which nothing can take out."""
-        selected = _renamed(select(data, self._metadata_paths), self._mappings)
+        selected = select(data, self._metadata_paths)
+        selected |= self._unselected_key(data, selected)
+        selected = _renamed(selected, self._mappings)
         metadata = {}
         for name, value in selected.items():
             if name in self._taken:
@@ -194,6 +198,17 @@ class DocumentReader:
                 continue
             metadata[storable(name, name, changes)] = storable(value, name, changes)
         return metadata, self._shrink(metadata, own + json_bytes(metadata), changes)
+
+    def _unselected_key(self, data: Mapping[str, Any], selected: Mapping[str, Any]) -> dict[str, Any]:
+        """The key columns that are not among the selected fields: without them nobody could tell records apart."""
+        key = {}
+        for path in self._stream.primary_key:
+            value = value_at(data, path, None)
+            outer = (".".join(path[:length]) for length in range(1, len(path) + 1))
+            is_short = isinstance(value, str | int | float) and len(str(value)) <= _LONGEST_KEPT
+            if is_short and selected.keys().isdisjoint(outer):
+                key[".".join(path)] = value
+        return key
 
     def _shrink(self, metadata: dict[str, Any], size: int, changes: list[Change]) -> int:
         """Take fields out until the rest fits: the text fields first (their text is in the chunks), then the largest.

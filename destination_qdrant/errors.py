@@ -2,6 +2,7 @@
 
     ConnectorError             never raised itself
     ├── ConfigError            the user must change something: retries are stopped
+    │   └── PointRefusedError  it is about one point
     ├── TransientError         trying again later may help
     └── SystemFault            a bug or a broken promise of another system
 
@@ -47,6 +48,15 @@ class ConfigError(ConnectorError):
     """The user must act: wrong field, missing right, full disk. The platform stops retrying."""
 
     failure_type: ClassVar[FailureType] = "config_error"
+
+
+class PointRefusedError(ConfigError):
+    """Qdrant refuses one point; `index` is its place among those that were handed over."""
+
+    def __init__(self, message: str, *, detail: str = "", index: int = 0) -> None:
+        """Say which one."""
+        super().__init__(message, detail=detail)
+        self.index = index
 
 
 class TransientError(ConnectorError):

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from .catalog import Catalog, DestinationStream
 from .identity import is_plain_identifier
-from .payload import GENERATION_ID, RUN_ID
+from .payload import GENERATION_ID, LOADED_AT, RUN_ID
 from .points import of_airbyte, of_stream
 from .protocol import Descriptor, State, StreamStatus
 from .qdrant.base import Below, Equals, Missing, Where
@@ -73,22 +73,25 @@ class StreamEnds:
             self._statuses[stream.descriptor] = status.status
         return stream is not None
 
-    def verdicts(self, run_id: str) -> list[Verdict]:
-        """What the clean end of the input means, stream by stream."""
-        return [self._verdict(stream, run_id) for stream in self._catalog.streams]
+    def verdicts(self, run_id: str, *, loaded_before: int | None = None) -> list[Verdict]:
+        """What the clean end of the input means, stream by stream; `loaded_before` as of `outdated`."""
+        return [
+            self._verdict(stream, tuple(outdated(stream, run_id, loaded_before=loaded_before)))
+            for stream in self._catalog.streams
+        ]
 
-    def _verdict(self, stream: DestinationStream, run_id: str) -> Verdict:
+    def _verdict(self, stream: DestinationStream, old: tuple[Where, ...]) -> Verdict:
         if not replaces(stream):
             return Verdict(stream)
         if self._statuses.get(stream.descriptor) == "COMPLETE":
-            return Verdict(stream, remove=tuple(outdated(stream, run_id)))
+            return Verdict(stream, remove=old)
         if stream.sync_mode != "overwrite":
             return Verdict(stream, pending=stream.minimum_generation_id > 1)
         if self._any_status:
             return Verdict(stream, pending=True)
         if stream.descriptor not in self._spoken_of and not self._is_clear():
             return Verdict(stream, silent=True)
-        return Verdict(stream, remove=tuple(outdated(stream, run_id)))
+        return Verdict(stream, remove=old)
 
     def _is_clear(self) -> bool:
         """Whether this is a clear of a source with GLOBAL states.
@@ -109,11 +112,19 @@ def is_certain(stream: DestinationStream) -> bool:
     return stream.sync_mode == "overwrite" or stream.minimum_generation_id > 1
 
 
-def outdated(stream: DestinationStream, run_id: str) -> Iterable[Where]:
-    """The points that a completed replacement removes."""
+def outdated(stream: DestinationStream, run_id: str, *, loaded_before: int | None = None) -> Iterable[Where]:
+    """The points that a completed replacement removes.
+
+    `loaded_before`: when the run began (Unix time in milliseconds), for a collection with replicas. What a replica holds
+    and the one that is read has lost can only be reached by a filter, and this one, however late it is carried out, matches
+    nothing that later runs write.
+    """
     ours = of_stream(stream)
     if stream.sync_mode == "overwrite":
-        yield Where(ours, (Equals(RUN_ID, run_id), Missing(RUN_ID)))
+        others = (Equals(RUN_ID, run_id), Missing(RUN_ID))
+        yield Where(ours, others)
+        if loaded_before is not None:
+            yield Where((*ours, Below(LOADED_AT, loaded_before)), others)
     else:
         yield Where((*ours, Below(GENERATION_ID, stream.minimum_generation_id)), (Missing(RUN_ID),))
         if is_certain(stream):

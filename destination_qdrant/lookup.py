@@ -65,7 +65,7 @@ def is_outdated(stream: DestinationStream, cursor: str | None, stored: Sequence[
 
     During a replacement only points of the new generation count: what is to be replaced may well be newer.
     """
-    if not stream.cursor:
+    if not stream.compares_versions:
         return False
     return any(is_newer(chunk.cursor, cursor) for chunk in stored if _counts(stream, chunk.generation_id))
 

@@ -9,11 +9,13 @@ RECORD_KEY = "_ab_record_key"  #    canonical key, where the catalog has one
 GENERATION_ID = "_ab_generation_id"
 SYNC_ID = "_ab_sync_id"
 RUN_ID = "_ab_run_id"  #            which run wrote the point
+LOADED_AT = "_ab_loaded_at"  #      when the run that wrote the point began, in milliseconds
 EXTRACTED_AT = "_ab_extracted_at"  # when the source read the record, RFC 3339
 CURSOR = "_ab_cursor"  #            cursor value as exact text
 CHUNK_INDEX = "_ab_chunk_index"
 CHUNK_COUNT = "_ab_chunk_count"
 CONTENT_HASH = "_ab_content_hash"  # of model and text: equal hashes mean equal vectors
+NOTE = "_ab_note"  #                of the one point that is no record's: what the connector notes of the collection
 META = "_ab_meta"  #                {"changes": […]}: what the record lost on the way
 
 #: Columns of a source may not have these names in a payload.
@@ -26,11 +28,13 @@ RESERVED = frozenset(
         GENERATION_ID,
         SYNC_ID,
         RUN_ID,
+        LOADED_AT,
         EXTRACTED_AT,
         CURSOR,
         CHUNK_INDEX,
         CHUNK_COUNT,
         CONTENT_HASH,
         META,
+        NOTE,
     }
 )

@@ -23,7 +23,7 @@ from .checkpoints import Checkpoint, CheckpointLedger, Outcome
 from .chunking import Chunk
 from .delivery import CommitReceipt, Site, deliver
 from .documents import Document, DocumentReader, Skip, Upsert
-from .errors import ConfigError, ConnectorError, SystemFault, TransientError
+from .errors import ConnectorError, TransientError
 from .generations import StreamEnds, Verdict
 from .lines import LONGEST_LINE, LineTooLong
 from .lookup import holds
@@ -259,8 +259,6 @@ class _Run:
             if self._failure is None:
                 self._commit(deliver(batch, self._plan.site))
                 self._release()
-        except (ConfigError, SystemFault) as error:
-            self._fail(error.at(batch.whereabouts()))
         except BaseException as error:  # noqa: BLE001 -- whatever it is, the main thread raises it
             self._fail(error)
         finally:
@@ -331,7 +329,8 @@ class _Run:
 
     def finish(self) -> None:
         """Remove what completed streams have replaced, report, and say whether the sync is complete."""
-        verdicts = self._ends.verdicts(self._plan.site.form.run_id)
+        site = self._plan.site
+        verdicts = self._ends.verdicts(site.form.run_id, loaded_before=site.form.loaded_at if site.replicated else None)
         for verdict in verdicts:
             removed = sum(self._remove(where, verdict.stream.descriptor) for where in verdict.remove)
             self._report(verdict, removed)

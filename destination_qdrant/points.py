@@ -22,6 +22,7 @@ from .payload import (
     CURSOR,
     EXTRACTED_AT,
     GENERATION_ID,
+    LOADED_AT,
     META,
     NAMESPACE,
     RECORD_ID,
@@ -30,19 +31,21 @@ from .payload import (
     STREAM,
     SYNC_ID,
 )
-from .qdrant.base import Equals, IndexType, Missing, Point, Where
+from .qdrant.base import Equals, Missing, PayloadIndex, Point, Where
 from .vectors import FLOAT32_BYTES, UNNAMED, Dense, Vectors
 
 #: The indexes without which the filters below would read every point, or be refused (strict mode).
-INDEXES: Mapping[str, IndexType] = {
-    STREAM: "keyword",
-    NAMESPACE: "keyword",
-    RECORD_KEY: "keyword",
-    RUN_ID: "keyword",
-    GENERATION_ID: "integer",
+INDEXES: Mapping[str, PayloadIndex] = {
+    STREAM: PayloadIndex("keyword", tenant=True),  # who searches one stream of several finds its points together
+    NAMESPACE: PayloadIndex("keyword", filters_searches=False),
+    RECORD_KEY: PayloadIndex("keyword", filters_searches=False),
+    RUN_ID: PayloadIndex("keyword", filters_searches=False),
+    GENERATION_ID: PayloadIndex("integer", filters_searches=False),
 }
+#: Needed only where points are on several nodes (`generations.outdated`).
+REPLICA_INDEXES: Mapping[str, PayloadIndex] = {LOADED_AT: PayloadIndex("integer", filters_searches=False)}
 #: Needed only where points of Airbyte's connector are to be taken over.
-AIRBYTE_INDEXES: Mapping[str, IndexType] = {RECORD_ID: "keyword"}
+AIRBYTE_INDEXES: Mapping[str, PayloadIndex] = {RECORD_ID: PayloadIndex("keyword", filters_searches=False)}
 
 
 def of_stream(stream: DestinationStream) -> tuple[Equals, Equals]:
@@ -57,13 +60,15 @@ def of_airbyte(stream: DestinationStream) -> Where:
 
 @dataclass(frozen=True, slots=True)
 class PointFormat:
-    """What is the same for every point of a run."""
+    """What is the same for every point of a run; `loaded_at` is when it began, Unix time in milliseconds."""
 
     run_id: str
+    loaded_at: int
     text_field: str
     omit_text: bool
     max_payload_bytes: int
     model: str
+    vector_name: str = UNNAMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +119,9 @@ def content_hash(model: str, text: str, given: Vectors) -> str:
     """A digest of all that a chunk's vector depends on: model and text, or the vector that came with the record."""
     digest = hashlib.blake2b(model.encode(), digest_size=16)
     digest.update(b"\0" + text.encode())
-    vector = given.get(UNNAMED)
-    if isinstance(vector, Dense):
-        digest.update(b"\0" + vector.packed)
+    for vector in given.values():
+        if isinstance(vector, Dense):
+            digest.update(b"\0" + vector.packed)
     return digest.hexdigest()
 
 
@@ -136,6 +141,7 @@ def _shared_payload(document: Document, form: PointFormat) -> dict[str, Any]:
         GENERATION_ID: stream.generation_id,
         SYNC_ID: stream.sync_id,
         RUN_ID: form.run_id,
+        LOADED_AT: form.loaded_at,
         EXTRACTED_AT: document.extracted_at,
         CURSOR: document.cursor,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
@@ -41,21 +42,28 @@ def write(
         _require_text_fields(catalog)
     embedder = create_embedder(config.embedding)
     with closing(open_store(config.indexing, read_only=False, log=out.log)) as store:
-        airbyte_streams = prepare(store, config, embedder, catalog, run_id=run_id)
-        for note in store.notes:
-            out.log("WARN", note)
-        out.log("INFO", f"Writing to Qdrant at {store.place}, with vectors of {embedder.model or 'the records'}.")
+        loaded_at = int(time.time() * 1000)
+        prepared = prepare(store, config, embedder, catalog, run_id=run_id, loaded_at=loaded_at)
+        for warning in (*store.notes, *prepared.warnings):
+            out.log("WARN", warning)
+        out.log(
+            "INFO", f"Writing to {store.engine} at {store.place}, with vectors of {embedder.model or 'the records'}."
+        )
         form = PointFormat(
             run_id=run_id,
+            loaded_at=loaded_at,
             text_field=config.indexing.text_field,
             omit_text=config.omit_raw_text,
             max_payload_bytes=config.processing.max_payload_bytes,
             model=embedder.model,
+            vector_name=config.indexing.vector_name,
         )
         readers = {stream.descriptor: DocumentReader(stream, config) for stream in catalog.streams}
         split = _splitting(config, embedder)
         size = config.indexing.batch_size
-        site = Site(store, embedder, form, airbyte_streams, points_per_write=size)
+        site = Site(
+            store, embedder, form, prepared.airbyte_streams, replicated=prepared.replicated, points_per_write=size
+        )
         bounds = Bounds(config.indexing.requests_in_flight, batch=BatchBounds(points=size))
         sync(source, Plan(catalog, site, out, readers, split, bounds))
 

@@ -17,8 +17,10 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from loopback import HOST, reserve
@@ -43,10 +45,21 @@ def find_executable() -> str | None:
 
 
 class OwnServer(AbstractContextManager["OwnServer"]):
-    """One node. Its gRPC port is the one after the REST port, where the connector expects it."""
+    """One node. Its gRPC port is the one after the REST port, where the connector expects it.
 
-    def __init__(self, folder: Path) -> None:
+    `arguments` and `environment` are the executable's own, beside those that give it its ports and its folder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.folder = folder
+        self._arguments = arguments
+        self._extra_environment = environment
         self._held = reserve(2)
         self.port, self.grpc_port = (each.getsockname()[1] for each in self._held)
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,21 +87,35 @@ class OwnServer(AbstractContextManager["OwnServer"]):
     def log(self) -> Path:
         return self.folder / "log"
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not killed."""
+        return self._process is not None
+
     def start(self) -> None:
         """Return when it is ready; what was stored before is there."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Return while it is still starting, which takes a cluster's other nodes."""
         executable = find_executable()
         assert executable is not None, "there is no executable called qdrant on the PATH"
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                _tied_to_this_process(executable),
+                _tied_to_this_process([executable, *self._arguments]),
                 cwd=self.folder,
                 env=self._environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def wait_until_ready(self) -> None:
+        """Return when it is ready; one that does not get there is ended."""
+        assert self._process is not None, "the server is not running"
         try:
-            self._wait_until_ready(self._process)
+            self._look_until_ready(self._process)
         except BaseException:  # a test that is stopped meanwhile as well
             self.kill()
             raise
@@ -121,9 +148,10 @@ class OwnServer(AbstractContextManager["OwnServer"]):
             "QDRANT__STORAGE__STORAGE_PATH": str(self.folder / "storage"),
             "QDRANT__STORAGE__SNAPSHOTS_PATH": str(self.folder / "snapshots"),
             "QDRANT__TELEMETRY_DISABLED": "true",
+            **self._extra_environment,
         }
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+    def _look_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not self._is_ready():
             if time.monotonic() > deadline:
@@ -142,8 +170,8 @@ class OwnServer(AbstractContextManager["OwnServer"]):
             return False
 
 
-def _tied_to_this_process(executable: str) -> list[str]:
+def _tied_to_this_process(command: list[str]) -> list[str]:
     """The command that runs it and, where the kernel can, leaves it behind under no circumstances."""
     if sys.platform != "linux":
-        return [executable]
-    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), executable]
+        return command
+    return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), *command]

@@ -26,8 +26,7 @@ from running_write import COMPLETE, Sync, jsonl, state, state_ids
 from targets import NO_SERVER, EmbeddedTarget, ServerTarget
 from wire_double import WireDouble
 
-from destination_qdrant.qdrant.address import parse_address
-from destination_qdrant.qdrant.server_client import Connect
+from destination_qdrant.qdrant.address import Address, candidates
 
 # ----------------------------------------------------------------------------------------------------------
 # What is written
@@ -108,7 +107,10 @@ def old_records(count: int) -> list[Json]:
 def content(points: list[Json] | None) -> list[str]:
     """The payloads but for the name of the run, in an order of their own."""
     return sorted(
-        json.dumps({name: value for name, value in point["payload"].items() if name != "_ab_run_id"}, sort_keys=True)
+        json.dumps(
+            {name: value for name, value in point["payload"].items() if name not in {"_ab_run_id", "_ab_loaded_at"}},
+            sort_keys=True,
+        )
         for point in points or []
     )
 
@@ -204,7 +206,7 @@ def real_wire(stack: ExitStack, target: ServerTarget) -> Wire:
         relay = stack.enter_context(RestRelay(target.url))
         proxy = stack.enter_context(FaultProxy(_address(relay.url)))
         return Wire(target, proxy, relay, _address(target.url))
-    address = parse_address(target.url)
+    address = _parts(target.url)
     server = (address.host, address.grpc_port or 0)
     calls = stack.enter_context(GrpcRelay(server[1], server[0]))
     proxy = stack.enter_context(FaultProxy((HOST, calls.port)))
@@ -213,8 +215,12 @@ def real_wire(stack: ExitStack, target: ServerTarget) -> Wire:
 
 
 def _address(url: str) -> tuple[str, int]:
-    address = parse_address(url)
+    address = _parts(url)
     return address.host, address.port
+
+
+def _parts(url: str) -> Address:
+    return candidates(url, secret=False)[0]
 
 
 class Writing(Sync):
@@ -719,11 +725,3 @@ def test_a_server_that_stays_away_is_told_and_a_later_sync_goes_on(
     healed = connector.run("write", jsonl(*messages_of(ROUNDS, after=1)), config=patient, catalog=DEDUP.catalog)
     assert (healed.code, healed.error) == (0, None)
     assert content(target.points()) == undisturbed(DEDUP).after
-
-
-def test_a_grpc_port_with_a_rate_limit_is_passed_over() -> None:
-    """What stands before a server may limit even the question whether it is one."""
-    with GrpcRelay(1) as relay:
-        relay.fail("HealthCheck", status=429, headers=LATER)
-        assert not Connect(parse_address("http://127.0.0.1"), {}).answers_grpc(relay.port)
-        assert [request.path for request in relay.log] == ["/qdrant.Qdrant/HealthCheck"]

@@ -24,12 +24,13 @@ import httpx
 import pytest
 from qdrant_client import grpc as protocol
 
-from destination_qdrant.errors import ConfigError, SystemFault, TransientError
+from destination_qdrant.errors import ConfigError, PointRefusedError, SystemFault, TransientError
 from destination_qdrant.lines import StdinLines
 from destination_qdrant.protocol import MessageWriter
 from destination_qdrant.qdrant import open_store
-from destination_qdrant.qdrant.base import AnyOf, Below, Equals, Missing, Point, VectorSchema, Where
-from destination_qdrant.qdrant.server import CHECK, WRITE, Patience, ServerStore, open_server
+from destination_qdrant.qdrant.access import Access
+from destination_qdrant.qdrant.base import AnyOf, Below, Equals, Missing, PayloadIndex, Point, VectorSchema, Where
+from destination_qdrant.qdrant.server import DEFAULTS, WRITE, Options, Patience, ServerStore, open_server
 from destination_qdrant.retry import RetryPolicy
 from destination_qdrant.vectors import UNNAMED, Dense, Multi, Sparse
 from destination_qdrant.write import write
@@ -37,12 +38,15 @@ from destination_qdrant.write import write
 sys.path.insert(0, str(Path(__file__).parent))  # the test folders are no packages
 
 from wire_double import WireDouble
+from wire_requests import Request
 
 APPEND = Path(__file__).parent / "scenarios" / "append"
 KEY = "top-secret-key"
 PATIENT = Patience(30, RetryPolicy(60, first_wait=0, longest_wait=0))
 HASTY = Patience(30, RetryPolicy(0))
 UNNAMED_4 = {UNNAMED: VectorSchema("dense", 4, "cos")}
+KEYWORD = PayloadIndex("keyword")
+INTEGER = PayloadIndex("integer")
 ALL = Where((Equals("kind", "a"),))
 WRITES = "PUT /collections/docs/points$"
 DELETES = "POST /collections/docs/points/delete"
@@ -58,9 +62,17 @@ class Naps:
         self.seconds.append(seconds)
 
 
-def open_docs(url: str, **options: Any) -> ServerStore:
-    defaults: dict[str, Any] = {"api_key": None, "prefer_grpc": False, "patience": PATIENT, "sleep": lambda _: None}
-    return open_server(url, "docs", **defaults | options)
+def open_docs(
+    url: str,
+    *,
+    patience: Patience = PATIENT,
+    sleep: Callable[[float], object] = lambda _: None,
+    options: Options = DEFAULTS,
+    **way: Any,
+) -> ServerStore:
+    """Over REST, unless that is said otherwise."""
+    access = Access(url, **{"prefer_grpc": False} | way)
+    return open_server(access, "docs", patience=patience, sleep=sleep, options=options)
 
 
 def point(number: int, **payload: Any) -> Point:
@@ -106,7 +118,7 @@ def test_every_write_waits(double: WireDouble, store: ServerStore) -> None:
     store.upsert([point(1)])
     store.delete([1])
     store.delete_where(ALL)
-    store.create_indexes({"kind": "keyword"})
+    store.create_indexes({"kind": KEYWORD})
 
     writes = [request for request in double.log if request.is_like("points$|points/delete|index")]
     assert [request.query for request in writes] == [{"wait": "true"}] * 4
@@ -148,7 +160,7 @@ def test_a_deletion_of_very_many_goes_by_id_page_by_page_and_tells_how_far_it_is
     with WireDouble(strict={"enabled": True, "max_query_limit": 10}) as double:
         store = open_docs(double.url)
         store.create(UNNAMED_4)
-        store.create_indexes({"kind": "keyword"})
+        store.create_indexes({"kind": KEYWORD})
         store.upsert([point(number) for number in range(520)])
         store.upsert([Point(999, {UNNAMED: Dense.of([1, 1, 1, 1])}, {"kind": "b"})])
         million = {"result": {"count": 1_000_000}, "status": "ok", "time": 0.0}
@@ -309,8 +321,8 @@ def test_a_creation_that_is_forbidden_says_what_is_missing(double: WireDouble) -
 
 
 def test_only_missing_indexes_are_created(double: WireDouble, store: ServerStore) -> None:
-    store.create_indexes({"kind": "keyword"})
-    store.create_indexes({"kind": "integer", "generation": "integer", "at": "datetime"})
+    store.create_indexes({"kind": KEYWORD})
+    store.create_indexes({"kind": INTEGER, "generation": INTEGER, "at": PayloadIndex("datetime")})
 
     described = store.describe()
     assert described is not None
@@ -323,7 +335,7 @@ def test_an_index_that_is_there_in_the_end_is_a_success(double: WireDouble, faul
     double.fail("PUT /collections/docs/index$", applied=True, **fault)
     store = open_docs(double.url, patience=HASTY)
     store.create(UNNAMED_4)
-    store.create_indexes({"kind": "keyword"})
+    store.create_indexes({"kind": KEYWORD})
 
     described = store.describe()
     assert described is not None
@@ -334,7 +346,7 @@ def test_a_forbidden_index_says_what_is_missing(double: WireDouble, store: Serve
     double.fail("index$", status=403, body="Forbidden: Only points access is allowed for collection docs")
 
     with pytest.raises(ConfigError, match="not to points only"):
-        store.create_indexes({"kind": "keyword"})
+        store.create_indexes({"kind": KEYWORD})
 
 
 @pytest.mark.parametrize(
@@ -499,12 +511,12 @@ def test_a_full_disk_that_clears_goes_unnoticed(double: WireDouble, store: Serve
 @pytest.mark.parametrize(
     ("status", "text", "kind", "said"),
     [
-        (400, "nobody knows ada@example.org", SystemFault, "HTTP 400"),
+        (400, "nobody knows ada@example.org", PointRefusedError, "HTTP 400"),
         (401, "Invalid API key or JWT", ConfigError, "api_key"),
         (403, "Forbidden: Write access to collection docs is required", ConfigError, "write points into"),
         (404, "Not found: Collection `docs` doesn't exist!", ConfigError, "does not exist"),
         (409, "conflict", ConfigError, "exists"),
-        (422, "[points[1].vector: ada@example.org]", SystemFault, "HTTP 422"),
+        (422, "[points[1].vector: ada@example.org]", PointRefusedError, "HTTP 422"),
         (500, "Service internal error: InferenceService URL not configured", ConfigError, "embedding"),
         (400, "Wrong input: Vector dimension error: expected dim: 9, got 4", ConfigError, "of 9 dimensions"),
         (400, "Disk usage is at 70% of total capacity, exceeding the configured limit of 1%.", ConfigError, "70%"),
@@ -565,23 +577,15 @@ def test_a_wrong_key_never_shows() -> None:
         assert "secret" not in str(missing.value) + str(wrong.value)
 
 
-@pytest.mark.parametrize("key", ["", " ", "schlüssel", "two words", "two\nlines"])
-def test_a_key_that_is_none_is_refused_before_anything_is_sent(double: WireDouble, key: str) -> None:
-    with pytest.raises(ConfigError, match="api_key"):
-        open_docs(double.url, api_key=key)
-
-    assert double.log == []
-
-
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0b"])
 def test_a_name_that_no_collection_can_have_is_refused(double: WireDouble, name: str) -> None:
     with pytest.raises(ConfigError, match=r"indexing\.collection"):
-        open_server(double.url, name, api_key=None, prefer_grpc=False)
+        open_server(Access(double.url, prefer_grpc=False), name)
 
 
 @pytest.mark.parametrize("name", ["a*b", "a:b", "x" * 256])
 def test_a_name_that_cannot_be_created_is_refused(double: WireDouble, name: str) -> None:
-    store = open_server(double.url, name, api_key=None, prefer_grpc=False)
+    store = open_server(Access(double.url, prefer_grpc=False), name)
 
     with pytest.raises(ConfigError, match=r"indexing\.collection"):
         store.create(UNNAMED_4)
@@ -642,10 +646,13 @@ def test_a_filter_deletion_larger_than_the_rate_limit_is_carried_out_by_id(
     assert store.count(ALL) == 0
 
 
-def test_limits_of_strict_mode_are_learned() -> None:
-    with WireDouble(strict={"enabled": True, "upsert_max_batchsize": 4, "max_query_limit": 3}) as double:
+def test_limits_of_strict_mode_that_come_in_mid_sync_are_learned() -> None:
+    limits = {"enabled": True, "upsert_max_batchsize": 4, "max_query_limit": 3}
+    with WireDouble() as double:
         store = open_docs(double.url)
         store.create(UNNAMED_4)
+        store.describe()
+        double.collections.update(Request("PATCH", "", {}, {"strict_mode_config": limits}), "docs")
         store.upsert([point(number) for number in range(9)])
         store.upsert([point(number) for number in range(9)])
 
@@ -664,11 +671,6 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_a_refused_connection_to_the_own_machine_gets_a_hint_about_containers() -> None:
-    with pytest.raises(TransientError, match=r"host\.docker\.internal"):
-        open_docs(f"http://127.0.0.1:{closed_port()}", patience=HASTY).describe()
-
-
 def test_a_server_that_comes_back_is_used_again(double: WireDouble, store: ServerStore) -> None:
     def start(_seconds: float) -> None:
         double.start()
@@ -678,66 +680,6 @@ def test_a_server_that_comes_back_is_used_again(double: WireDouble, store: Serve
     patient.upsert([point(1)])
 
     assert store.count(ALL) == 1
-
-
-def test_a_host_that_does_not_resolve_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unknown(*_: object, **__: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # some networks answer for every name
-    with pytest.raises(TransientError, match="could not be resolved"):
-        open_docs("http://host.invalid", patience=HASTY).describe()
-
-
-def test_https_to_a_server_without_tls_says_so(double: WireDouble) -> None:
-    with pytest.raises(ConfigError, match="no TLS"):
-        open_docs(double.url.replace("http:", "https:"), patience=HASTY).describe()
-
-
-@pytest.mark.parametrize(
-    ("status", "body"), [(200, "<html>Welcome</html>"), (200, "[]"), (200, '{"result": 5}'), (404, "<html>Gone</html>")]
-)
-def test_something_that_is_no_qdrant_is_told(status: int, body: str) -> None:
-    with scripted(lambda _path: (status, {}, body)) as url, pytest.raises(ConfigError, match=r"indexing\.url"):
-        open_docs(url, patience=HASTY).describe()
-
-
-def test_a_path_in_the_url_is_kept() -> None:
-    paths = []
-
-    def answer(path: str) -> tuple[int, dict[str, str], str]:
-        paths.append(path)
-        return 200, {}, collection_info({})
-
-    with scripted(answer) as url:
-        open_docs(f"{url}/behind/proxy/dashboard").describe()
-
-    assert paths == ["/behind/proxy/collections/docs"]
-
-
-def test_a_path_in_the_url_is_never_shown() -> None:
-    with scripted(lambda _path: (503, {}, "")) as url:
-        store = open_docs(f"{url}/sk-SECRET/qdrant", prefer_grpc=True, patience=HASTY)
-        with pytest.raises(TransientError) as caught:
-            store.describe()
-
-    assert "SECRET" not in "".join([store.place, *store.notes, caught.value.message])
-
-
-def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = []
-
-    def answer(path: str) -> tuple[int, dict[str, str], str]:
-        paths.append(path)
-        return 200, {}, collection_info({})
-
-    with scripted(answer) as url:
-        monkeypatch.setenv("HTTP_PROXY", url)
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        monkeypatch.delenv("no_proxy", raising=False)
-        open_docs("http://host.invalid").describe()
-
-    assert paths == ["http://host.invalid:6333/collections/docs"]
 
 
 def test_several_threads_share_one_store(double: WireDouble, store: ServerStore) -> None:
@@ -759,19 +701,6 @@ def test_a_sleep_that_raises_stops_the_waiting(double: WireDouble) -> None:
         stoppable.upsert([point(1)])
 
     assert len(sent(double)) == 1
-
-
-def test_nothing_reaches_stderr(double: WireDouble) -> None:
-    script = f"""
-from destination_qdrant.errors import TransientError
-from destination_qdrant.qdrant.server import CHECK, open_server
-store = open_server({double.url!r}, "docs", api_key="k", prefer_grpc=True, patience=CHECK)
-assert store.describe() is None
-store.close()
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -857,23 +786,6 @@ def test_grpc_is_used_when_it_answers() -> None:
         store.close()
 
 
-def test_a_grpc_port_that_is_closed_falls_back_to_rest(double: WireDouble) -> None:
-    port = closed_port()
-    store = open_docs(double.url, prefer_grpc=True, grpc_port=port, patience=HASTY)
-    store.create(UNNAMED_4)
-
-    assert store.describe() is not None
-    assert "REST" in store.place
-    assert len(store.notes) == 1
-    assert f"gRPC port {port} of 127.0.0.1 does not answer" in store.notes[0]
-
-
-def test_a_url_with_a_path_is_never_used_with_grpc(double: WireDouble) -> None:
-    store = open_docs(f"{double.url}/behind", prefer_grpc=True)
-
-    assert "cannot go through the path" in store.notes[0]
-
-
 @pytest.mark.parametrize(
     "code",
     [
@@ -895,7 +807,7 @@ def test_grpc_failures_that_can_heal_are_sent_again(code: grpc.StatusCode) -> No
 @pytest.mark.parametrize(
     ("code", "text", "kind"),
     [
-        (grpc.StatusCode.INVALID_ARGUMENT, "nobody knows ada@example.org", SystemFault),
+        (grpc.StatusCode.INVALID_ARGUMENT, "nobody knows ada@example.org", PointRefusedError),
         (grpc.StatusCode.UNAUTHENTICATED, "Invalid API key or JWT", ConfigError),
         (grpc.StatusCode.PERMISSION_DENIED, "ExpiredSignature", ConfigError),
         (grpc.StatusCode.NOT_FOUND, "Not found: Collection `docs` doesn't exist!", ConfigError),
@@ -959,11 +871,12 @@ def test_nothing_reaches_stderr_when_a_grpc_server_goes_away(
 import sys
 from destination_qdrant.errors import TransientError
 from destination_qdrant.qdrant.base import Equals, Where
+from destination_qdrant.qdrant.access import Access
 from destination_qdrant.qdrant.server import Patience, open_server
 from destination_qdrant.retry import RetryPolicy
 url, port = sys.argv[1:]
 hasty = Patience(30, RetryPolicy(0))
-store = open_server(url, "docs", api_key=None, prefer_grpc=True, grpc_port=int(port), patience=hasty)
+store = open_server(Access(url, grpc_port=int(port)), "docs", patience=hasty)
 print(store.describe() is not None, flush=True)
 sys.stdin.readline()
 try:
@@ -987,7 +900,7 @@ except TransientError as error:
 
 def test_a_missing_collection_has_no_shape_over_grpc() -> None:
     with grpc_server(Points()) as port:
-        store = open_server("http://127.0.0.1:6333", "x", api_key=None, prefer_grpc=True, grpc_port=port)
+        store = open_server(Access("http://127.0.0.1:6333", grpc_port=port), "x")
 
         assert store.describe() is None
 
@@ -1013,16 +926,6 @@ class Time:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
-
-
-def test_a_server_that_never_answered_is_given_up_within_a_minute(double: WireDouble) -> None:
-    time = Time()
-    double.fail("GET /collections/docs$", status=503, times=10_000)
-
-    with pytest.raises(TransientError):
-        open_docs(double.url, patience=replace(WRITE, clock=time.clock), sleep=time.sleep).describe()
-
-    assert time.now == pytest.approx(60)
 
 
 def test_a_server_that_answered_before_is_waited_for_during_a_sync(double: WireDouble) -> None:
@@ -1071,24 +974,21 @@ def test_the_log_of_a_sync_tells_of_an_outage(double: WireDouble, monkeypatch: p
     assert [log["level"] for log in logs if "answers again" in log["message"]] == ["INFO"]
 
 
-def test_a_check_gives_up_sooner_than_a_write() -> None:
-    assert CHECK.retry.budget_seconds == 10
-    assert CHECK.timeout <= 10
-
-
 # ----------------------------------------------------------------------------------------------------------
 # A server that answers as told
 
 Script = Callable[[str], tuple[int, dict[str, str], str]]
+#: What it says when it is asked for its name.
+HELLO: tuple[int, dict[str, str], str] = (200, {}, '{"title": "qdrant", "version": "1.18.3"}')
 
 
 @contextmanager
 def scripted(answer: Script) -> Iterator[str]:
-    """The URL of an HTTP server that answers every request with what `answer` makes of its path."""
+    """The URL of an HTTP server that answers with what `answer` makes of the path."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, headers, body = answer(self.path)
+            status, headers, body = HELLO if self.path == "/" else answer(self.path)
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body.encode()))}.items():
                 self.send_header(name, value)

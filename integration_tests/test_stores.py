@@ -5,6 +5,7 @@ A server is used when QDRANT_URL names one (QDRANT_API_KEY for its key). Below t
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
@@ -24,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import qdrant_edge
 
+from destination_qdrant.config import Indexing, NewCollection
 from destination_qdrant.errors import ConfigError, SystemFault, TransientError
 from destination_qdrant.qdrant.base import (
     AnyOf,
@@ -33,6 +36,7 @@ from destination_qdrant.qdrant.base import (
     Condition,
     Equals,
     Missing,
+    PayloadIndex,
     Point,
     PointId,
     Store,
@@ -40,10 +44,13 @@ from destination_qdrant.qdrant.base import (
     VectorSchema,
     Where,
 )
-from destination_qdrant.qdrant.embedded import EmbeddedStore, open_embedded
+from destination_qdrant.qdrant.embedded import EmbeddedStore, in_vain, open_embedded
 from destination_qdrant.vectors import UNNAMED, Dense, Multi, Sparse, Vector, pack
 
 DENSE = {UNNAMED: VectorSchema("dense", 4, "cos")}
+KEYWORD = PayloadIndex("keyword")
+INTEGER = PayloadIndex("integer")
+DATETIME = PayloadIndex("datetime")
 EVERYTHING = Where(())
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -102,6 +109,7 @@ def _place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         yield place
         place.close()
         return
+    from destination_qdrant.qdrant.access import Access
     from destination_qdrant.qdrant.server import open_server
 
     real, over_grpc = request.param.startswith("server"), request.param == "server-grpc"
@@ -109,7 +117,7 @@ def _place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         pytest.skip("QDRANT_URL names no server")
     url = os.environ["QDRANT_URL"] if real else request.getfixturevalue("wire")
     key = os.environ.get("QDRANT_API_KEY") if real else None
-    place = Place(lambda: open_server(url, collection, api_key=key, prefer_grpc=over_grpc))
+    place = Place(lambda: open_server(Access(url, api_key=key, prefer_grpc=over_grpc), collection))
     yield place
     assert [store.notes for store in place.opened if store.notes] == []  # gRPC was not given up silently
     place.close()
@@ -172,9 +180,9 @@ def test_creating_twice_keeps_the_collection(store: Store) -> None:
     assert store.count(EVERYTHING) == 1
 
 
-def test_indexes_show_and_can_be_asked_for_again(store: Store) -> None:
-    store.create_indexes({"stream": "keyword", "generation": "integer"})
-    store.create_indexes({"stream": "keyword", "at": "datetime"})
+def test_indexes_show_and_stay_as_they_are_when_asked_for_again(store: Store) -> None:
+    store.create_indexes({"stream": KEYWORD, "generation": INTEGER})
+    store.create_indexes({"stream": INTEGER, "at": DATETIME})
 
     described = store.describe()
 
@@ -182,13 +190,57 @@ def test_indexes_show_and_can_be_asked_for_again(store: Store) -> None:
 
 
 def test_an_index_on_a_dotted_field_is_on_that_field(store: Store) -> None:
-    store.create_indexes({"a.b": "keyword"})
+    store.create_indexes({'"a.b"': KEYWORD})
     store.upsert([point(1, **{"a.b": "x"}), point(2, a={"b": "x"})])
 
     assert ids(store.scroll(Where((Equals("a.b", "x"),)), [])) == [1]
-    described = store.describe()
-    assert described is not None
-    assert described.indexes == {"a.b": "keyword"}
+    assert store.describe() == CollectionInfo(DENSE, {'"a.b"': "keyword"})
+
+
+def test_every_type_of_index_can_be_had_on_any_path_with_its_options(store: Store) -> None:
+    wanted = {
+        "_ab_stream": PayloadIndex("keyword", tenant=True),
+        "at.last": PayloadIndex("datetime", on_disk=True),
+        "comments[].author": PayloadIndex("uuid", tenant=True, on_disk=True),
+        "place": PayloadIndex("geo"),
+        "price": PayloadIndex("float", filters_searches=False),
+        "body": PayloadIndex("text", on_disk=True),
+        '"two words".x': PayloadIndex("integer", filters_searches=False),
+        "flag": PayloadIndex("bool", filters_searches=False),
+    }
+    store.create_indexes(wanted)
+    store.upsert([point(1, flag=True, price=1.5, at={"last": "2026-01-01"}, comments=[{"author": uuid(1)}])])
+
+    assert store.describe() == CollectionInfo(DENSE, {path: index.type for path, index in wanted.items()})
+    assert store.count(EVERYTHING) == 1
+
+
+def test_a_note_outlives_points_and_closing_and_is_replaced_whole(place: Place) -> None:
+    first = place.open()
+    before = first.recall()
+    first.create(DENSE)
+    fresh = first.recall()
+    first.remember({"embedding": {"unnamed": {"model": "a/ü", "dimensions": 4, "chunking": None}}, "old": 1})
+    first.create_indexes({"s": KEYWORD})
+    first.upsert([point(1, s="x")])
+    first.delete_where(Where((Equals("s", "x"),)))
+    first.close()
+    second = place.open()
+    found = second.recall()
+    second.remember({"embedding": {"text": {"model": "b", "dimensions": 4, "chunking": "c"}}})
+
+    assert (before, fresh) == (None, None)
+    assert found == {"embedding": {"unnamed": {"model": "a/ü", "dimensions": 4, "chunking": None}}, "old": 1}
+    assert second.recall() == {"embedding": {"text": {"model": "b", "dimensions": 4, "chunking": "c"}}}
+    assert second.count(EVERYTHING) == 0
+
+
+def test_finding_out_whether_it_may_be_written_to_changes_nothing(store: Store) -> None:
+    store.upsert([point(number) for number in range(5)])
+
+    store.require_write_access()
+
+    assert ids(store.scroll(EVERYTHING, [])) == [0, 1, 2, 3, 4]
 
 
 def test_an_upsert_replaces_the_whole_payload(store: Store) -> None:
@@ -256,7 +308,7 @@ def index_all_or_none(store: Store, *, indexed: bool) -> None:
     """Index the fields of `CASES`, or see whether the server filters without."""
     if indexed:
         fields = ("stream", "namespace", "nowhere")
-        store.create_indexes({"generation": "integer", **dict.fromkeys(fields, "keyword")})
+        store.create_indexes({"generation": INTEGER, **dict.fromkeys(fields, KEYWORD)})
         return
     try:
         store.count(Where((Equals("stream", "a"),)))
@@ -300,7 +352,7 @@ def test_a_deletion_in_which_nothing_must_hold_is_refused(store: Store, where: W
 
 
 def test_any_of_takes_a_thousand_values(store: Store) -> None:
-    store.create_indexes({"key": "keyword"})
+    store.create_indexes({"key": KEYWORD})
     store.upsert([point(number, key=f"k{number}") for number in range(1200)])
     where = Where((AnyOf("key", tuple(f"k{number}" for number in range(100, 1100))),))
 
@@ -443,7 +495,7 @@ def test_odd_payload_keys_and_values_come_back_exactly(store: Store) -> None:
 
 def test_integers_of_64_bits_stay_exact(store: Store) -> None:
     numbers = [-(2**63), -(2**53) - 1, 0, 2**53 + 1, 2**63 - 1]
-    store.create_indexes({"n": "integer"})
+    store.create_indexes({"n": INTEGER})
 
     store.upsert([point(number, n=value) for number, value in enumerate(numbers)])
 
@@ -458,7 +510,7 @@ def test_a_big_payload_comes_back_whole(store: Store) -> None:
 
 
 def test_four_threads_write_at_once(store: Store) -> None:
-    store.create_indexes({"key": "keyword"})
+    store.create_indexes({"key": KEYWORD})
     failures: list[Exception] = []
 
     def write(thread: int) -> None:
@@ -487,7 +539,7 @@ def test_four_threads_write_at_once(store: Store) -> None:
 def test_all_is_there_after_flush_close_and_open(place: Place) -> None:
     first = place.open()
     first.create(DENSE)
-    first.create_indexes({"stream": "keyword", "generation": "integer", "at": "datetime"})
+    first.create_indexes({"stream": KEYWORD, "generation": INTEGER, "at": DATETIME})
     first.upsert([point(number, stream="s", n=number) for number in range(1500)])
     first.delete([3])
     before = first.describe()
@@ -808,6 +860,121 @@ def test_looking_sees_missing_files(folder: Path) -> None:
         open_embedded(folder, "docs", read_only=True).describe()
 
 
+def test_a_collection_is_made_as_asked_for(folder: Path) -> None:
+    """What the engine makes of it is looked up in its own file; the rest is beside the description."""
+    wanted = NewCollection(
+        datatype="float16",
+        vectors_on_disk=True,
+        payload_on_disk=False,
+        hnsw_m=0,
+        quantization="product",
+        metadata='{"team": {"name": "search"}}',
+    )
+    store = open_embedded(folder, "docs", new_collection=wanted)
+    store.create({"text": VectorSchema("dense", 32, "manhattan")})
+    store.upsert([Point(1, {"text": Dense.of([0.5] * 32)}, {"n": 1})])
+    store.remember({"a": 1})
+    (hit,) = store.search("text", Dense.of([0.5] * 32), 2)
+    store.close()
+    made = json.loads((folder / "docs" / "shard" / "edge_config.json").read_text())
+
+    assert (hit.score, hit.payload) == (0, {"n": 1})
+    assert made["vectors"] == {"text": {"size": 32, "distance": "Manhattan", "memory": "cold", "datatype": "float16"}}
+    assert made["payload_memory"] == "cached"
+    assert {name: made["hnsw_config"][name] for name in ("m", "ef_construct")} == {"m": 0, "ef_construct": 100}
+    assert made["quantization_config"] == {"product": {"compression": "x16", "memory": "pinned"}}
+    assert json.loads((folder / "docs" / "collection.json").read_text()) == {
+        "format_version": 1,
+        "vectors": {"text": {"kind": "dense", "dimensions": 32, "distance": "manhattan"}},
+        "metadata": {"team": {"name": "search"}},
+        "note": {"a": 1},
+    }
+
+
+def test_indexes_are_made_as_asked_for(folder: Path) -> None:
+    store = filled(folder)
+    store.create_indexes(
+        {
+            "tenant": PayloadIndex("keyword", tenant=True),
+            "own": PayloadIndex("integer", filters_searches=False),
+            "large": PayloadIndex("text", on_disk=True),
+        }
+    )
+    store.close()
+    engine = qdrant_edge.EdgeShard.load(str(folder / "docs" / "shard"))
+    found = {path: index.params for path, index in engine.info().payload_schema.items()}
+    engine.close()
+
+    assert {path: params.enable_hnsw for path, params in found.items()} == {"tenant": None, "own": False, "large": None}
+    assert {path: str(params.memory) for path, params in found.items()} == {
+        "tenant": "None",
+        "own": "None",
+        "large": "Memory.Cold",
+    }
+    assert found["tenant"].is_tenant
+
+
+@pytest.mark.parametrize("quantization", ["none", "scalar", "binary"])
+@pytest.mark.parametrize("datatype", ["float32", "uint8"])
+def test_every_way_to_store_numbers_takes_points(folder: Path, quantization: Any, datatype: Any) -> None:
+    store = open_embedded(folder, "docs", new_collection=NewCollection(quantization=quantization, datatype=datatype))
+    store.create(DENSE)
+    store.upsert([point(1)])
+
+    assert [hit.id for hit in store.search(UNNAMED, Dense.of([1, 2, 3, 4]), 1)] == [1]
+    store.close()
+
+
+def test_options_that_only_a_server_knows_are_named(folder: Path) -> None:
+    indexing: dict[str, Any] = {"url": folder.as_uri(), "collection": "docs"}
+    new = {"shard_number": 2, "replication_factor": 2, "write_consistency_factor": 1}
+    for_servers = {
+        "tls": {"ca_certificate": "PEM"},
+        "shard_key": "eu",
+        "write_ordering": "strong",
+        "new_collection": new,
+    }
+    store = open_embedded(folder, "docs", notes=in_vain(Indexing.model_validate(indexing | for_servers)))
+    store.close()
+    (note,) = store.notes
+
+    assert in_vain(Indexing.model_validate(indexing)) == ()
+    assert note == (
+        "These options are for servers and have no effect on an embedded Qdrant: indexing.tls, indexing.write_ordering, "
+        "indexing.shard_key, indexing.new_collection.shard_number, indexing.new_collection.replication_factor."
+    )
+
+
+def test_a_note_can_be_read_by_who_only_looks_and_is_written_by_nobody_else(folder: Path) -> None:
+    looking = open_embedded(folder, "docs", read_only=True)
+    writer = filled(folder)
+    before = looking.recall()
+    writer.remember({"n": 1})
+
+    assert (before, looking.recall()) == (None, {"n": 1})
+    looking.require_write_access()
+    with pytest.raises(SystemFault, match="read-only"):
+        looking.remember({"n": 2})
+    writer.close()
+    with pytest.raises(SystemFault, match="after it was closed"):
+        writer.remember({"n": 2})
+    assert looking.recall() == {"n": 1}
+
+
+def test_a_collection_of_an_earlier_version_of_the_connector_has_no_note_and_gets_one(folder: Path) -> None:
+    filled(folder).close()
+    description = folder / "docs" / "collection.json"
+    description.write_text(
+        '{"format_version": 1, "vectors": {"": {"kind": "dense", "dimensions": 4, "distance": "cos"}}}'
+    )
+    store = open_embedded(folder, "docs")
+
+    assert store.recall() is None
+    store.remember({"n": 1})
+    assert (store.recall(), store.describe()) == ({"n": 1}, CollectionInfo(DENSE))
+    store.close()
+
+
 def test_a_collection_of_another_format_is_reported(folder: Path) -> None:
     filled(folder).close()
     (folder / "docs" / "collection.json").write_text('{"format_version":2,"vectors":{}}')
@@ -832,12 +999,12 @@ def test_a_failed_opening_lets_go_of_the_lock(folder: Path) -> None:
 
 WRITE_FOREVER = """
 import itertools, pathlib, sys
-from destination_qdrant.qdrant.base import Point, VectorSchema
+from destination_qdrant.qdrant.base import PayloadIndex, Point, VectorSchema
 from destination_qdrant.qdrant.embedded import open_embedded
 from destination_qdrant.vectors import Dense
 store = open_embedded(pathlib.Path(sys.argv[1]), "docs")
 store.create({"": VectorSchema("dense", 4, "cos")})
-store.create_indexes({"batch": "keyword"})
+store.create_indexes({"batch": PayloadIndex("keyword")})
 for batch in itertools.count():
     points = [Point(batch * 700 + n, {"": Dense.of([1, 2, 3, n])}, {"batch": str(batch), "n": n}) for n in range(700)]
     store.upsert(points)
@@ -869,7 +1036,7 @@ def test_what_was_acknowledged_survives_a_kill(folder: Path) -> None:
 WRITE_UNTIL_REFUSED = """
 import itertools, os, pathlib, random, sys
 from destination_qdrant.errors import ConfigError
-from destination_qdrant.qdrant.base import Point, VectorSchema, Where
+from destination_qdrant.qdrant.base import PayloadIndex, Point, VectorSchema, Where
 from destination_qdrant.qdrant.embedded import open_embedded
 from destination_qdrant.vectors import Dense
 folder, reserve = pathlib.Path(sys.argv[1]), int(sys.argv[2])
@@ -877,7 +1044,7 @@ store = open_embedded(folder, "docs", reserve_bytes=reserve)
 written = 0
 try:
     store.create({"": VectorSchema("dense", 256, "cos")})
-    store.create_indexes({"key": "keyword"})
+    store.create_indexes({"key": PayloadIndex("keyword")})
     while True:
         vector = Dense.of([random.random() for _ in range(256)])
         store.upsert([

@@ -1,7 +1,7 @@
 """The collections behind the wire double: qdrant-client's in-memory engine under a server's rules.
 
-The engine is laxer than a server, so this module adds what a server refuses, with the status codes and texts that
-were recorded from a real one (1.18.3); the hints of strict mode's size limits are the only texts not recorded.
+The engine is laxer than a server, so this module and those it uses add what a server refuses, with the status codes
+and texts that were recorded from a real one (1.18.3).
 
 Two of its habits are kept on purpose: a batch that holds an unknown vector name is refused and yet stored in part
 (here always every other good point), and a write that does not wait is acknowledged although it fails.
@@ -9,8 +9,8 @@ Two of its habits are kept on purpose: a batch that holds an unknown vector name
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast
@@ -21,58 +21,66 @@ from qdrant_client.local.json_path_parser import parse_json_path
 from qdrant_client.local.payload_filters import check_is_empty
 from qdrant_client.local.qdrant_local import QdrantLocal
 from qdrant_client.local.utils import normalize_point_id
+from wire_rates import Clock, RateLimits, cost_of_filter, cost_of_reading
+from wire_requests import BAD, NOT_JSON, WRONG, Json, RefusalError, Request
+from wire_settings import Settings, check_name, read_creation
+from wire_strict import StrictMode, leaves, serving_types
 
-Json = dict[str, Any]
-
-LARGEST_VECTOR = 65536
-NOT_JSON = "Format error in JSON body: "
-WRONG = "Wrong input: "
-BAD = "Bad request: "
-_INDEX_TYPES = ["keyword", "integer", "float", "bool", "geo", "datetime", "text", "uuid"]
-
-
-class RefusalError(Exception):
-    """What the server answers instead of a result."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-        self.text = text
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request as it arrived; `body` is None when there was none or it could not be read (see `problem`)."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    body: Any
-    key: str | None = field(default=None, repr=False)
-    problem: RefusalError | None = None
-
-    def is_like(self, pattern: str) -> bool:
-        """Whether `pattern` is found in "METHOD /path"."""
-        return re.search(pattern, f"{self.method} {self.path}") is not None
+#: What can be said of an index of each type, beside what can be said of all, and what GET shows when it was not said.
+_INDEX_OPTIONS: Mapping[str, Json] = {
+    "keyword": {"is_tenant": ...},
+    "integer": {"lookup": None, "range": None, "is_principal": None},
+    "float": {"is_principal": None},
+    "bool": {},
+    "geo": {},
+    "datetime": {"is_principal": None},
+    "text": {
+        "tokenizer": "word",
+        **dict.fromkeys(["lowercase", "ascii_folding", "min_token_len", "max_token_len"], ...),
+        **dict.fromkeys(["phrase_matching", "stopwords", "stemmer"], ...),
+    },
+    "uuid": {"is_tenant": ...},
+}
+_OPTIONS_OF_ALL: Json = {"type": ..., "on_disk": ..., "enable_hnsw": ..., "memory": ..., "prefix": ...}
+_DEFAULT_LIMIT = 10
+_NO_CONDITION = (
+    'Expected some form of condition, which can be a field condition (like {"key": ..., "match": ... }), or some other'
+    " mentioned in the documentation: https://qdrant.tech/documentation/concepts/filtering/#filtering-conditions"
+)
 
 
 # ------------------------------------------------------------------------------------------------------------
 # What a server checks and the engine does not.
 
 
-def _check_id(value: Any) -> None:
+def _is_id(value: Any) -> bool:
     if isinstance(value, str):
         try:
             normalize_point_id(value, validate=True)
         except ValueError:
-            pass
-        else:
-            return
-    if type(value) is int and value >= 0:  # orjson reads what exceeds 64 bits as a float, like the server
+            return False
+        return True
+    return type(value) is int and value >= 0  # orjson reads what exceeds 64 bits as a float, like the server
+
+
+def _check_id(value: Any) -> None:
+    if _is_id(value):
         return
     shown = format(Decimal(repr(value)), "f") if isinstance(value, float) else orjson.dumps(value).decode()
+    shown = shown.strip('"')
     why = "is not a valid point ID, valid values are either an unsigned integer or a UUID"
     raise RefusalError(400, f"{NOT_JSON}value {shown} {why}")
+
+
+def _type_of(index: str | Json) -> str:
+    return index if isinstance(index, str) else index["type"]
+
+
+def _index_params(given: Json) -> Json:
+    """As GET shows them: without what an index of this type cannot have."""
+    options = _OPTIONS_OF_ALL | _INDEX_OPTIONS[given["type"]]
+    shown = {name: given.get(name, default) for name, default in options.items()}
+    return {name: value for name, value in shown.items() if value is not ...}
 
 
 def _check_path(key: str) -> None:
@@ -80,50 +88,6 @@ def _check_path(key: str) -> None:
         parse_json_path(key)
     except ValueError as error:
         raise RefusalError(400, f"{NOT_JSON}Invalid json path: '{key}'") from error
-
-
-def _leaves(where: Json | None, prefix: str = "") -> Iterator[tuple[str, Json]]:
-    """Every condition of a filter with the payload key it reads ('' for those that read none)."""
-    where = where or {}
-    clauses = [where.get(name) for name in ("must", "should", "must_not")]
-    clauses.append((where.get("min_should") or {}).get("conditions"))
-    for clause in clauses:
-        for condition in clause if isinstance(clause, list) else [clause] if clause else []:
-            yield from _leaf(condition, prefix)
-
-
-def _leaf(condition: Json, prefix: str) -> Iterator[tuple[str, Json]]:
-    empty_or_null = condition.get("is_empty") or condition.get("is_null")
-    if "key" in condition:
-        yield prefix + condition["key"], condition
-    elif isinstance(empty_or_null, dict):
-        yield prefix + empty_or_null["key"], condition
-    elif "nested" in condition:
-        nested = condition["nested"]
-        yield from _leaves(nested["filter"], f"{prefix}{nested['key'].removesuffix('[]')}[].")
-    elif condition.keys() & {"has_id", "has_vector"}:
-        yield "", condition
-    else:
-        yield from _leaves(condition, prefix)
-
-
-def _serving_types(condition: Json) -> list[str]:
-    """The index types that can answer a condition."""
-    match, bounds = condition.get("match"), condition.get("range")
-    if match:
-        if match.keys() & {"text", "text_any", "phrase"}:
-            return ["text"]
-        wanted = match.get("value", match.get("any", match.get("except")))
-        sample = next(iter(wanted), "") if isinstance(wanted, list) else wanted
-        return {bool: ["bool"], int: ["integer"]}.get(type(sample), ["keyword"])
-    if bounds:
-        return ["datetime"] if any(isinstance(bound, str) for bound in bounds.values()) else ["float", "integer"]
-    return _INDEX_TYPES
-
-
-def _size_of(condition: Json) -> int:
-    match = condition.get("match") or {}
-    return len(condition.get("has_id") or match.get("any") or match.get("except") or [])
 
 
 def _raw_points(body: Json) -> list[Json]:
@@ -143,21 +107,27 @@ def _raw_points(body: Json) -> list[Json]:
 
 
 def _parse_point(raw: Json, position: int) -> models.PointStruct:
+    if "id" in raw:
+        _check_id(raw["id"])
     for needed in ("id", "vector"):
         if needed not in raw:
             raise RefusalError(400, f"{NOT_JSON}missing field `{needed}`")
-    _check_id(raw["id"])
     point = models.PointStruct(id=raw["id"], vector=raw["vector"], payload=raw.get("payload"))
-    where = f"Validation error in JSON body: [points[{position}].vector.?"
     for vector in _vectors_of(point).values():
-        if vector == []:
-            raise RefusalError(422, f"{where}.vector: dense vector must not be empty]")
-        if isinstance(vector, models.SparseVector):
-            if len(vector.indices) != len(vector.values):
-                raise RefusalError(422, f"{where}.values: must be the same length as indices]")
-            if len(set(vector.indices)) != len(vector.indices):
-                raise RefusalError(422, f"{where}.indices: must be unique]")
+        if why := _flaw(vector):
+            raise RefusalError(422, f"Validation error in JSON body: [points[{position}].vector.?.{why}]")
     return point
+
+
+def _flaw(vector: Any) -> str:
+    if vector == []:
+        return "vector: dense vector must not be empty"
+    if isinstance(vector, models.SparseVector):
+        if len(vector.indices) != len(vector.values):
+            return "values: Validation error: must be the same length as indices [{}]"
+        if len(set(vector.indices)) != len(vector.indices):
+            return "indices: Validation error: must be unique [{}]"
+    return ""
 
 
 def _vectors_of(point: models.PointStruct) -> Json:
@@ -177,14 +147,15 @@ def _kind(vector: Any) -> str:
 Schema = Mapping[str, tuple[str, int]]
 
 
-def _check_dimension(schema: Schema, name: str, vector: Any) -> None:
+def _check_dimension(schema: Schema, name: str, vector: Any, tail: str | None = None) -> None:
     """Refuse what the server refuses before it writes anything."""
     kind, size = schema.get(name, ("", 0))
     if kind != _kind(vector) or kind == "sparse":
         return
     for row in vector if kind == "multi" else [vector]:
         if len(row) != size:
-            tail = f" for vector '{name}'" if name else ""
+            if tail is None:
+                tail = f" for vector '{name}'" if name else ""
             raise RefusalError(400, f"{WRONG}Vector dimension error: expected dim: {size}, got {len(row)}{tail}")
 
 
@@ -214,21 +185,58 @@ _OPERATIONS: Mapping[str, Any] = {
 _FIELDS = {"points", "filter", "payload", "key", "keys", "vector", "update_filter"}
 
 
-class Collections:
-    """Qdrant's collections with a server's rules; not safe for threads by itself."""
+@dataclass(slots=True)
+class Rules:
+    """What the server knows of a collection and the engine does not."""
 
-    def __init__(self, strict: Json | None = None) -> None:
+    settings: Settings
+    strict: StrictMode
+    rates: RateLimits
+    indexes: dict[str, str | Json] = field(default_factory=dict)
+    """A type, or the parameters that came with it."""
+    shard_keys: list[str | int] = field(default_factory=list)
+
+    @property
+    def index_types(self) -> Mapping[str, str]:
+        return {key: _type_of(params) for key, params in self.indexes.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operation of a write that was found in order: what it costs and what it does."""
+
+    cost: int
+    apply: Callable[[], None]
+
+
+class Collections:
+    """Qdrant's collections with a server's rules; not safe for threads by itself.
+
+    Args:
+        strict: strict mode of new collections.
+        clock: what the rate limits go by.
+        distributed: whether it is the only node of a cluster, and so can be given shard keys.
+    """
+
+    def __init__(self, strict: Json | None = None, *, clock: Clock = time.monotonic, distributed: bool = False) -> None:
         self.engine = QdrantLocal(":memory:")
-        self._default_strict = {"enabled": False, **(strict or {})}
-        self._strict: dict[str, Json] = {}
-        self._indexes: dict[str, dict[str, Json]] = {}
+        self._default_strict = strict or {}
+        self._clock = clock
+        self._distributed = distributed
+        self._rules: dict[str, Rules] = {}
         self._operations = 0
 
+    def has(self, name: str) -> bool:
+        """Whether there is a collection or an alias of this name."""
+        return self.engine.aliases.get(name, name) in self.engine.collections
+
     def _real(self, name: str) -> str:
-        real = self.engine.aliases.get(name, name)
-        if real not in self.engine.collections:
+        if not self.has(name):
             raise RefusalError(404, f"Not found: Collection `{name}` doesn't exist!")
-        return real
+        return self.engine.aliases.get(name, name)
+
+    def _rules_of(self, name: str) -> Rules:
+        return self._rules[self._real(name)]
 
     def _schema(self, name: str) -> dict[str, tuple[str, int]]:
         stored = self.engine.collections[self._real(name)]
@@ -236,44 +244,16 @@ class Collections:
         multi = {key: ("multi", params.size) for key, params in stored.multivectors_config.items()}
         return dense | multi | dict.fromkeys(stored.sparse_vectors, ("sparse", 0))
 
-    def _limits(self, name: str) -> Json:
-        """The strict mode settings that act on a collection."""
-        strict = self._strict[self._real(name)]
-        return strict if strict.get("enabled") else {}
-
-    def _check_limit(self, name: str, limit: str, actual: int, label: str) -> None:
-        allowed = self._limits(name).get(limit)
-        if allowed is not None and actual > allowed:
-            hint = f'Help: Reduce the "{label}" parameter to or below {allowed}.'
-            raise RefusalError(400, f'{BAD}Limit exceeded {actual} > {allowed} for "{label}". {hint}')
-
-    def _filter(self, name: str, where: Json | None, unindexed: str) -> models.Filter | None:
+    def _filter(self, name: str, where: Json | None, *, updates: bool = False) -> models.Filter | None:
         """Read a filter, refused where strict mode does not allow it."""
-        leaves = list(_leaves(where))
-        for key, condition in leaves:
+        for key, condition in leaves(where):
             _check_path(key or "_")
             for point_id in condition.get("has_id") or []:
-                _check_id(point_id)
-        limits = self._limits(name)
-        if len(leaves) > (most := limits.get("filter_max_conditions") or len(leaves)):
-            hint = "Help: Reduce the amount of conditions of your filter."
-            raise RefusalError(400, f"{BAD}Filter condition limit reached ({len(leaves)} > {most}). {hint}")
-        size = max((_size_of(condition) for _, condition in leaves), default=0)
-        if size > (most := limits.get("condition_max_size") or size):
-            hint = "Help: Reduce the size of your condition."
-            raise RefusalError(400, f"{BAD}Condition size limit reached ({size} > {most}). {hint}")
-        if limits.get(unindexed) is False:
-            self._check_indexed(name, leaves)
+                if not _is_id(point_id):
+                    raise RefusalError(400, f"{NOT_JSON}{_NO_CONDITION}")
+        rules = self._rules_of(name)
+        rules.strict.check_filter(where, rules.index_types, updates=updates)
         return models.Filter(**where) if where else None
-
-    def _check_indexed(self, name: str, leaves: Sequence[tuple[str, Json]]) -> None:
-        indexed = self._indexes[self._real(name)]
-        for key, condition in leaves:
-            types = _serving_types(condition)
-            if key and indexed.get(key, {}).get("type") not in types:
-                why = f'Index required but not found for "{key}" of one of the following types: [{", ".join(types)}].'
-                hint = "Help: Create an index for this key or use a different filter."
-                raise RefusalError(400, f"{BAD}{why} {hint}")
 
     # Collections and aliases
 
@@ -281,7 +261,7 @@ class Collections:
         return {"collections": [{"name": name} for name in self.engine.collections]}
 
     def exists(self, _: Request, name: str) -> Json:
-        return {"exists": self.engine.aliases.get(name, name) in self.engine.collections}
+        return {"exists": self.has(name)}
 
     def create(self, request: Request, name: str) -> bool:
         if name in self.engine.collections:
@@ -289,157 +269,216 @@ class Collections:
         if name in self.engine.aliases:
             why = f"Can't create collection with name {name}. Alias with the same name already exists"
             raise RefusalError(400, WRONG + why)
-        if re.search(r"[/*:]", name) or len(name) > 255:
-            raise RefusalError(422, "Validation error in path parameters: [name: invalid collection name]")
-        self._engine_create(name, request.body or {})
-        self._strict[name] = self._default_strict | (request.body.get("strict_mode_config") or {})
-        self._indexes[name] = {}
+        check_name(name)
+        body = request.body or {}
+        parsed = read_creation(body)
+        strict = StrictMode(self._default_strict | (body.get("strict_mode_config") or {}))
+        self._engine_create(name, parsed)
+        self._rules[name] = Rules(Settings(body), strict, RateLimits(strict.acting, self._clock))
         return True
 
-    def _engine_create(self, name: str, body: Json) -> None:
-        vectors = body.get("vectors") or {}
-        sizes = [each["size"] for each in ([vectors] if "size" in vectors else vectors.values())]
-        if max(sizes, default=1) > LARGEST_VECTOR:
-            raise RefusalError(422, f"Validation error in JSON body: [vectors.size: must be 1 to {LARGEST_VECTOR}]")
-        known = {key: body[key] for key in ("vectors", "sparse_vectors", "metadata") if body.get(key)}
+    def _engine_create(self, name: str, parsed: models.CreateCollection) -> None:
         try:
-            parsed = models.CreateCollection(**known)
-            self.engine.create_collection(name, parsed.vectors, parsed.sparse_vectors, parsed.metadata)
+            self.engine.create_collection(name, parsed.vectors, parsed.sparse_vectors)
         except ValueError as error:
             why = "data did not match any variant of untagged enum VectorsConfig"
             raise RefusalError(400, NOT_JSON + why) from error
 
     def info(self, _: Request, name: str) -> Json:
         real = self._real(name)
+        rules = self._rules[real]
         content: Json = self.engine.get_collection(real).model_dump(mode="json", exclude_none=True)
-        params = content["config"]["params"]
-        params |= {"shard_number": 1, "replication_factor": 1, "write_consistency_factor": 1, "on_disk_payload": True}
-        content["config"]["strict_mode_config"] = self._strict[real]
-        content["payload_schema"] = {key: self._index_info(real, key) for key in self._indexes[real]}
-        return content | {"update_queue": {"length": 0}}
+        return content | {
+            "config": rules.settings.shown(rules.strict.settings),
+            "payload_schema": {key: self._index_info(real, key) for key in rules.indexes},
+            "segments_count": 2,
+            "update_queue": {"length": 0},
+        }
 
     def _index_info(self, name: str, key: str) -> Json:
-        params = self._indexes[name][key]
+        params = self._rules[name].indexes[key]
         stored = self.engine.collections[name]
         held = (payload for payload, gone in zip(stored.payload, stored.deleted, strict=True) if not gone)
         points = sum(not check_is_empty(payload, key) for payload in held)
-        detail = {"params": params} if len(params) > 1 else {}
-        return {"data_type": params["type"], "points": points, **detail}
+        detail = {} if isinstance(params, str) else {"params": params}
+        return {"data_type": _type_of(params), "points": points, **detail}
 
     def update(self, request: Request, name: str) -> bool:
-        real = self._real(name)
-        self._strict[real] = self._strict[real] | (request.body.get("strict_mode_config") or {})
-        if request.body.get("metadata"):
-            self.engine.update_collection(real, metadata=request.body["metadata"])
+        rules = self._rules_of(name)
+        body = request.body or {}
+        if body.get("strict_mode_config"):
+            rules.strict.change(body["strict_mode_config"])
+            rules.rates.change(rules.strict.acting)
+        rules.settings.change(body)
         return True
 
     def delete_collection(self, _: Request, name: str) -> bool:
+        self._rules.pop(name, None)
         return bool(self.engine.delete_collection(name))
 
-    def aliases(self, _: Request, name: str | None = None) -> Any:
-        return self.engine.get_collection_aliases(name) if name else self.engine.get_aliases()
+    def aliases(self, _: Request, name: str | None = None) -> Json:
+        pairs = self.engine.aliases.items()
+        rows = [{"alias_name": alias, "collection_name": real} for alias, real in pairs if name in {None, real}]
+        return {"aliases": rows}
 
     def change_aliases(self, request: Request) -> bool:
         actions = models.ChangeAliasesOperation(**request.body).actions
         for action in actions:
             if isinstance(action, models.CreateAliasOperation):
-                self._real(action.create_alias.collection_name)
-                if (alias := action.create_alias.alias_name) in self.engine.collections:
-                    raise RefusalError(409, f"{WRONG}Collection `{alias}` already exists!")
+                self._check_new_alias(action.create_alias)
+            elif isinstance(action, models.RenameAliasOperation):
+                old = action.rename_alias.old_alias_name
+                if old not in self.engine.aliases:
+                    raise RefusalError(404, f"Not found: Alias {old} does not exists!")
         return bool(self.engine.update_collection_aliases(actions))
+
+    def _check_new_alias(self, new: models.CreateAlias) -> None:
+        if new.collection_name not in self.engine.collections:  # an alias of an alias is none either
+            raise RefusalError(404, f"Not found: Collection `{new.collection_name}` doesn't exist!")
+        if new.alias_name in self.engine.collections:
+            raise RefusalError(409, f"{WRONG}Collection `{new.alias_name}` already exists!")
+
+    def create_shard_key(self, request: Request, name: str) -> bool:
+        rules = self._rules_of(name)
+        if not self._distributed:
+            raise RefusalError(400, f"{BAD}Distributed mode disabled")
+        key = request.body["shard_key"]
+        if not rules.settings.is_custom_sharded:
+            raise RefusalError(400, f"{BAD}Shard Key cannot be created with Auto sharding method")
+        if key in rules.shard_keys:
+            why = f"Sharding key {orjson.dumps(key).decode()} already exists for collection {self._real(name)}"
+            raise RefusalError(400, BAD + why)
+        rules.shard_keys.append(key)
+        return True
+
+    def _check_shard_key(self, name: str, body: Any, prefix: str) -> None:
+        """Which points a shard holds is not modelled: a key has to be one that was created, that is all."""
+        rules = self._rules_of(name)
+        chosen = body.get("shard_key") if isinstance(body, dict) else None
+        if chosen is None and prefix == WRONG and rules.settings.is_custom_sharded:
+            raise RefusalError(400, f"{WRONG}Shard key not specified")
+        for key in chosen if isinstance(chosen, list) else [] if chosen is None else [chosen]:
+            if key not in rules.shard_keys:
+                raise RefusalError(400, f"{prefix}Shard key {orjson.dumps(key).decode()} not found")
 
     # Payload indexes
 
     def create_index(self, request: Request, name: str) -> Json:
-        indexes = self._indexes[self._real(name)]
+        rules = self._rules_of(name)
         key, schema = request.body["field_name"], request.body.get("field_schema")
         params = dict(schema) if isinstance(schema, dict) else {"type": schema}
         _check_path(key)
-        if params.get("type") not in _INDEX_TYPES:
+        if schema is None:
+            why = "Can't auto-detect field type, please specify `field_schema` in the request"
+            raise RefusalError(400, BAD + why)
+        if params.get("type") not in _INDEX_OPTIONS:
             raise RefusalError(400, f"{NOT_JSON}data did not match any variant of untagged enum PayloadFieldSchema")
-        most = self._limits(name).get("max_payload_index_count")
-        if most is not None and len(indexes) >= most:  # a server refuses the re-creation of an existing one, too
-            why = f"Collection already has the maximum number of payload indices ({most})."
-            hint = "Help: Please delete an existing index before creating a new one."
-            raise RefusalError(400, f"{BAD}{why} {hint}")
-        indexes[key] = params
+        rules.strict.check_index_count(len(rules.indexes))
+        for _ in range(2):  # the server makes two operations of it, and charges each
+            rules.rates.write(1)
+        rules.indexes[key] = _index_params(params) if isinstance(schema, dict) else schema
         return self._done(request)
 
     def delete_index(self, request: Request, name: str, key: str) -> Json:
-        self._indexes[self._real(name)].pop(key, None)
+        self._rules_of(name).indexes.pop(key, None)
         return self._done(request)
 
     # Reading points
 
     def scroll(self, request: Request, name: str) -> Json:
-        self._real(name)
         body = request.body or {}
-        limit = 10 if body.get("limit") is None else body["limit"]
+        rules = self._check_read(request, name, body)
+        limit = _DEFAULT_LIMIT if body.get("limit") is None else body["limit"]
         if limit < 1:
             raise RefusalError(
                 422, f"Validation error in JSON body: [limit: value {limit} invalid, must be 1 or larger]"
             )
-        if body.get("limit"):
-            self._check_limit(name, "max_query_limit", limit, "limit")
+        rules.strict.check("max_query_limit", body.get("limit"), "limit")
         if body.get("offset") is not None:
             _check_id(body["offset"])
-        where = self._filter(name, body.get("filter"), "unindexed_filtering_retrieve")
+        where = self._filter(name, body.get("filter"))
         read = models.ScrollRequest(**{key: body.get(key) for key in ("offset", "with_payload", "with_vector")})
         payload = True if read.with_payload is None else read.with_payload
         vectors = read.with_vector or False
+        rules.rates.read(cost_of_reading(body.get("filter")))
         points, following = self.engine.scroll(name, where, limit, None, read.offset, payload, vectors)
         return {"points": points, "next_page_offset": following}
 
     def count(self, request: Request, name: str) -> Json:
-        self._real(name)
         body = request.body or {}
-        where = self._filter(name, body.get("filter"), "unindexed_filtering_retrieve")
-        if body.get("exact", True) and self._limits(name).get("search_allow_exact") is False:
-            raise RefusalError(400, f"{BAD}Exact search disabled!. Help: Set exact=false.")
+        rules = self._check_read(request, name, body)
+        where = self._filter(name, body.get("filter"))
+        rules.strict.check_exact(exact=body.get("exact", True))
+        rules.rates.read(cost_of_reading(body.get("filter")))
         return {"count": self.engine.count(name, where).count}
 
     def retrieve(self, request: Request, name: str) -> list[Any]:
-        self._real(name)
+        rules = self._check_read(request, name, request.body)
         for point_id in request.body["ids"]:
             _check_id(point_id)
         read = models.PointRequest(**{k: request.body.get(k) for k in ("ids", "with_payload", "with_vector")})
-        payload = True if read.with_payload is None else read.with_payload
-        return list(self.engine.retrieve(name, read.ids, payload, read.with_vector or False))
+        rules.rates.read(len(read.ids))
+        return list(self.engine.retrieve(name, read.ids, read.with_payload or False, read.with_vector or False))
 
-    def get_point(self, _: Request, name: str, point_id: str) -> Any:
-        self._real(name)
+    def get_point(self, request: Request, name: str, point_id: str) -> Any:
+        rules = self._check_read(request, name, {})
         key = int(point_id) if point_id.isdecimal() else point_id
         _check_id(key)
+        rules.rates.read(1)
         found = self.engine.retrieve(name, [key], with_payload=True, with_vectors=True)
         if not found:
             raise RefusalError(404, f"Not found: Point with id {point_id} does not exists!")
         return found[0]
 
     def query(self, request: Request, name: str) -> Json:
-        return self._query(name, request.body or {})
+        body = request.body or {}
+        rules = self._check_read(request, name, body)
+        self._check_query(name, body)
+        rules.rates.read(cost_of_reading(body.get("filter")))
+        return self._query(name, body)
 
     def query_batch(self, request: Request, name: str) -> list[Json]:
-        return [self._query(name, each) for each in request.body["searches"]]
+        searches = request.body["searches"]
+        rules = self._check_read(request, name, {})
+        rules.strict.check("search_max_batchsize", len(searches), "search batch size")
+        for each in searches:
+            self._check_query(name, each)
+        rules.rates.read(sum(cost_of_reading(each.get("filter")) for each in searches))
+        return [self._query(name, each) for each in searches]
+
+    def _check_read(self, request: Request, name: str, body: Any) -> Rules:
+        rules = self._rules_of(name)
+        _check_timeout(request, rules.strict)
+        self._check_shard_key(name, body, BAD)
+        return rules
+
+    def _check_query(self, name: str, body: Json) -> None:
+        """Refuse it for its limit or a filter, its own or that of something it fetches before."""
+        strict = self._rules_of(name).strict
+        strict.check("max_query_limit", body.get("limit") or _DEFAULT_LIMIT, "limit")
+        self._filter(name, body.get("filter"))
+        strict.check_exact(exact=bool((body.get("params") or {}).get("exact")))
+        earlier = body.get("prefetch") or []
+        for each in earlier if isinstance(earlier, list) else [earlier]:
+            self._check_query(name, each)
 
     def _query(self, name: str, body: Json) -> Json:
         schema = self._schema(name)
-        self._check_limit(name, "max_query_limit", body.get("limit") or 10, "limit")
-        where = self._filter(name, body.get("filter"), "unindexed_filtering_retrieve")
         wanted, using = body.get("query"), body.get("using") or ""
         vector = wanted.get("nearest") if isinstance(wanted, dict) else wanted
         if isinstance(vector, list):
             if using not in schema:
                 raise RefusalError(400, f"{WRONG}Not existing vector name error: {using}")
-            _check_dimension(schema, using, vector)
+            _check_dimension(schema, using, vector, tail="")
         read = models.QueryRequest(**{k: v for k, v in body.items() if k in models.QueryRequest.model_fields})
         found = self.engine.query_points(
             name,
             cast("Any", read.query),  # the engine reads the shorthands, too
             read.using,
             read.prefetch,
-            where,
-            read.params,
-            read.limit or 10,
+            read.filter,
+            None,  # the engine is always exact, and would warn
+            read.limit or _DEFAULT_LIMIT,
             read.offset,
             read.with_payload or False,
             read.with_vector or False,
@@ -460,20 +499,30 @@ class Collections:
         return [self._done(request) for _ in operations]
 
     def _write(self, request: Request, name: str, operations: Sequence[tuple[str, Any]]) -> None:
-        """Check all operations, then apply one after another: the first failure ends a batch that waits."""
+        """Check all operations, then charge and apply one after another: the first failure ends a batch that waits.
+
+        A batch beyond the rate limit ends there in any case.
+        """
+        rules = self._rules_of(name)
+        _check_timeout(request, rules.strict)
         steps = [self._prepare(self._real(name), kind, body) for kind, body in operations]
         for step in steps:
+            rules.rates.write(step.cost)
             try:
-                step()
+                step.apply()
             except RefusalError:
-                if request.query.get("wait") == "true":
+                if request.waits:
                     raise
 
-    def _prepare(self, name: str, kind: str, body: Any) -> Callable[[], None]:
+    def _prepare(self, name: str, kind: str, body: Any) -> Step:
+        self._check_shard_key(name, body, WRONG)
         if kind == "upsert":
             return self._prepare_upsert(name, body)
         known = {key: value for key, value in body.items() if key in _FIELDS} if isinstance(body, dict) else body
-        self._check_selector(name, known)
+        cost = self._check_selector_of(name, kind, known)
+        if kind == "update_vectors":
+            self._rules[name].strict.check("upsert_max_batchsize", cost, "update limit")
+            self._check_points_count(name)
         operation = _OPERATIONS[kind](**{kind: known})
 
         def apply() -> None:
@@ -484,22 +533,44 @@ class Collections:
             except ValueError as error:
                 raise RefusalError(400, WRONG + str(error).removeprefix(WRONG)) from error
 
-        return apply
+        return Step(cost, apply)
 
-    def _check_selector(self, name: str, selector: Any) -> None:
+    def _check_selector_of(self, name: str, kind: str, selector: Any) -> int:
+        try:
+            return self._check_selector(name, selector)
+        except RefusalError as refusal:
+            if kind in {"delete", "clear_payload"} and refusal.text.startswith(NOT_JSON):  # what is wrong gets lost
+                why = "data did not match any variant of untagged enum PointsSelector"
+                raise RefusalError(400, NOT_JSON + why) from refusal
+            raise
+
+    def _check_selector(self, name: str, selector: Any) -> int:
+        """Refuse a bad one; what it costs to write to the points that are selected."""
         points = selector.get("points") if isinstance(selector, dict) else selector
         if points == []:
             raise RefusalError(400, f"{BAD}Empty update request")
         for point in points or []:
             _check_id(point["id"] if isinstance(point, dict) else point)
-        if isinstance(selector, dict):
-            self._filter(name, selector.get("filter"), "unindexed_filtering_update")
+        if points is not None:
+            return len(points)
+        where = selector.get("filter") or {}
+        self._filter(name, where, updates=True)
+        total = self.engine.count(name).count
+        return cost_of_filter(where, total, lambda condition: self._share(name, condition, total))
 
-    def _prepare_upsert(self, name: str, body: Json) -> Callable[[], None]:
+    def _share(self, name: str, condition: Json, total: int) -> float | None:
+        """The share of the points that matches, where the server can know it without looking at them."""
+        ((key, leaf),) = leaves({"must": [condition]})
+        if total and key and self._rules[name].index_types.get(key) not in serving_types(leaf):
+            return None
+        return self.engine.count(name, models.Filter(must=[condition])).count / max(total, 1)
+
+    def _prepare_upsert(self, name: str, body: Json) -> Step:
         raw = _raw_points(body)
         if not raw:
             raise RefusalError(400, f"{BAD}Empty update request")
-        self._check_limit(name, "upsert_max_batchsize", len(raw), "upsert limit")
+        self._rules[name].strict.check("upsert_max_batchsize", len(raw), "upsert limit")
+        self._check_points_count(name)
         schema = self._schema(name)
         points = [_parse_point(each, position) for position, each in enumerate(raw)]
         for point in points:
@@ -517,9 +588,16 @@ class Collections:
             if misfits:
                 raise RefusalError(400, WRONG + misfits[0])
 
-        return apply
+        return Step(len(raw), apply)
+
+    def _check_points_count(self, name: str) -> None:
+        self._rules[name].strict.check_points_count(lambda: self.engine.count(name).count)
 
     def _done(self, request: Request) -> Json:
         self._operations += 1
-        waited = request.query.get("wait") == "true"
-        return {"operation_id": self._operations, "status": "completed" if waited else "acknowledged"}
+        return {"operation_id": self._operations, "status": "completed" if request.waits else "acknowledged"}
+
+
+def _check_timeout(request: Request, strict: StrictMode) -> None:
+    if request.query.get("timeout", "").isdecimal():
+        strict.check("max_timeout", int(request.query["timeout"]), "timeout")

@@ -1,14 +1,18 @@
-"""A Qdrant server for tests, as far as the wire shows it: REST in front of qdrant-client's in-memory engine.
+"""A Qdrant server for tests, as far as the wire shows it: REST and gRPC before qdrant-client's in-memory engine.
 
-    with WireDouble() as double:
-        client = QdrantClient(url=double.url)
+    with WireDouble(grpc=True) as double:
+        client = QdrantClient(url=double.url, grpc_port=double.grpc_port, prefer_grpc=True)
 
-What it refuses, and how, is in `wire_collections`. `double.fail(...)` makes chosen requests go wrong, `double.log`
-tells what arrived. A double in another process (`python wire_double.py --port 0` prints its URL) does the same over
-`POST /_control` and `GET /_control/log`.
+What it refuses, and how, is in `wire_collections` (strict mode in `wire_strict` and `wire_rates`), what keys may do in
+`wire_rights`, what older servers do not know in `wire_versions`. gRPC (`wire_grpc`) is another way to the same
+requests: a fault for "PUT /collections/docs/points" hits both.
 
-Not modelled: server-side embedding (answered as by a server without an inference service), snapshots, clusters,
-rate limiters (use a fault), indexing (only which fields are indexed, and as what).
+`double.fail(...)` makes chosen requests go wrong, `double.log` tells what arrived. A double in another process
+(`python wire_double.py --port 0` prints its URL) does the same over `POST /_control` and `GET /_control/log`.
+
+Not modelled: server-side embedding (answered as by a server without an inference service), snapshots, more than one
+node (see `own_cluster`), which points a shard key holds, indexing (only which fields are indexed, and as what), vectors
+that are no numbers (a server takes them over gRPC, the engine does not).
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
@@ -32,7 +36,14 @@ from pydantic import ValidationError
 
 sys.path.insert(0, str(Path(__file__).parent))  # however this file is loaded: the test folders are no packages
 
-from wire_collections import NOT_JSON, WRONG, Collections, Json, RefusalError, Request
+from loopback import reserve
+from wire_collections import Collections
+from wire_requests import NOT_JSON, WRONG, Json, RefusalError, Request, key_in
+from wire_rights import Access, Need, access_of, check_rights, visible
+from wire_versions import as_answered, as_known
+
+if TYPE_CHECKING:
+    from wire_grpc import GrpcServer
 
 Status = Literal["completed", "acknowledged", "wait_timeout"]
 
@@ -141,38 +152,48 @@ class Fault:
         return Answer.refusal(status, self.body, self.headers)
 
 
+def _check_query(request: Request) -> None:
+    """Refuse what a server cannot read of the query."""
+    why = "Deserialize error in query parameters: "
+    if request.query.get("wait", "true") not in {"true", "false"}:
+        raise RefusalError(400, f"{why}provided string was not `true` or `false`")
+    if (ordering := request.query.get("ordering", "weak")) not in {"weak", "medium", "strong"}:
+        raise RefusalError(400, f"{why}unknown variant `{ordering}`, expected one of `weak`, `medium`, `strong`")
+
+
 def _writing(kind: str) -> Callable[[Collections, Request, str], Json]:
     return lambda collections, request, name: collections.write(request, name, kind)
 
 
 _ONE = r"/collections/([^/]+)"
-_ROUTES: Sequence[tuple[str, str, Callable[..., Any]]] = (
-    ("GET", "/collections", Collections.list_all),
-    ("POST", "/collections/aliases", Collections.change_aliases),
-    ("GET", "/aliases", Collections.aliases),
-    ("GET", f"{_ONE}/aliases", Collections.aliases),
-    ("GET", f"{_ONE}/exists", Collections.exists),
-    ("GET", _ONE, Collections.info),
-    ("PUT", _ONE, Collections.create),
-    ("PATCH", _ONE, Collections.update),
-    ("DELETE", _ONE, Collections.delete_collection),
-    ("PUT", f"{_ONE}/index", Collections.create_index),
-    ("DELETE", f"{_ONE}/index/([^/]+)", Collections.delete_index),
-    ("POST", f"{_ONE}/points/scroll", Collections.scroll),
-    ("POST", f"{_ONE}/points/count", Collections.count),
-    ("POST", f"{_ONE}/points/query", Collections.query),
-    ("POST", f"{_ONE}/points/query/batch", Collections.query_batch),
-    ("POST", f"{_ONE}/points", Collections.retrieve),
-    ("GET", f"{_ONE}/points/([^/]+)", Collections.get_point),
-    ("PUT", f"{_ONE}/points", _writing("upsert")),
-    ("POST", f"{_ONE}/points/delete", _writing("delete")),
-    ("POST", f"{_ONE}/points/payload", _writing("set_payload")),
-    ("PUT", f"{_ONE}/points/payload", _writing("overwrite_payload")),
-    ("POST", f"{_ONE}/points/payload/delete", _writing("delete_payload")),
-    ("POST", f"{_ONE}/points/payload/clear", _writing("clear_payload")),
-    ("PUT", f"{_ONE}/points/vectors", _writing("update_vectors")),
-    ("POST", f"{_ONE}/points/vectors/delete", _writing("delete_vectors")),
-    ("POST", f"{_ONE}/points/batch", Collections.batch),
+_ROUTES: Sequence[tuple[str, str, Need, Callable[..., Any]]] = (
+    ("GET", "/collections", "any", Collections.list_all),
+    ("POST", "/collections/aliases", "manage", Collections.change_aliases),
+    ("GET", "/aliases", "any", Collections.aliases),
+    ("GET", f"{_ONE}/aliases", "read", Collections.aliases),
+    ("GET", f"{_ONE}/exists", "read", Collections.exists),
+    ("GET", _ONE, "read", Collections.info),
+    ("PUT", _ONE, "manage", Collections.create),
+    ("PATCH", _ONE, "manage", Collections.update),
+    ("DELETE", _ONE, "manage", Collections.delete_collection),
+    ("PUT", f"{_ONE}/shards", "manage", Collections.create_shard_key),
+    ("PUT", f"{_ONE}/index", "write", Collections.create_index),
+    ("DELETE", f"{_ONE}/index/([^/]+)", "write", Collections.delete_index),
+    ("POST", f"{_ONE}/points/scroll", "read", Collections.scroll),
+    ("POST", f"{_ONE}/points/count", "read", Collections.count),
+    ("POST", f"{_ONE}/points/query", "read", Collections.query),
+    ("POST", f"{_ONE}/points/query/batch", "read", Collections.query_batch),
+    ("POST", f"{_ONE}/points", "read", Collections.retrieve),
+    ("GET", f"{_ONE}/points/([^/]+)", "read", Collections.get_point),
+    ("PUT", f"{_ONE}/points", "points", _writing("upsert")),
+    ("POST", f"{_ONE}/points/delete", "points", _writing("delete")),
+    ("POST", f"{_ONE}/points/payload", "points", _writing("set_payload")),
+    ("PUT", f"{_ONE}/points/payload", "points", _writing("overwrite_payload")),
+    ("POST", f"{_ONE}/points/payload/delete", "points", _writing("delete_payload")),
+    ("POST", f"{_ONE}/points/payload/clear", "points", _writing("clear_payload")),
+    ("PUT", f"{_ONE}/points/vectors", "points", _writing("update_vectors")),
+    ("POST", f"{_ONE}/points/vectors/delete", "points", _writing("delete_vectors")),
+    ("POST", f"{_ONE}/points/batch", "points", Collections.batch),
 )
 
 
@@ -233,27 +254,46 @@ class _Server(ThreadingHTTPServer):
 
 
 class WireDouble:
-    """The double: a context manager; `stop` and `start` again keep the port and what is stored."""
+    """The double: a context manager; `stop` and `start` again keep the ports and what is stored.
 
-    def __init__(
+    Args:
+        port: 0 takes a free one.
+        version: decides which fields and routes are known.
+        grpc: serve gRPC on the port after it as well.
+        api_key: may do everything. Without one, and without `keys`, no key is asked for.
+        keys: other keys, and what each may do.
+        strict: strict mode of new collections.
+        body_limit: bytes of a REST body.
+        clock: what the rate limits of strict mode go by.
+        distributed: as the only node of a cluster, where shard keys can be created.
+    """
+
+    def __init__(  # noqa: PLR0913 -- what a server can be configured to be
         self,
         port: int = 0,
         *,
         version: str = "1.18.3",
+        grpc: bool = False,
         api_key: str | None = None,
+        keys: Mapping[str, Access] | None = None,
         strict: Json | None = None,
         body_limit: int = BODY_LIMIT,
+        clock: Callable[[], float] = time.monotonic,
+        distributed: bool = False,
     ) -> None:
         self.version = version
-        self.collections = Collections(strict)
-        self._port = port
-        self._api_key = api_key
+        self.collections = Collections(strict, clock=clock, distributed=distributed)
+        self._held = reserve(2) if grpc and not port else []
+        self._port = self._held[0].getsockname()[1] if self._held else port
+        self._serves_grpc = grpc
+        self._keys: Mapping[str, Access] = {**({api_key: "m"} if api_key is not None else {}), **(keys or {})}
         self._body_limit = body_limit
         self._engine_lock = threading.Lock()
         self._seen = threading.Condition()
         self._log: list[Request] = []
         self._faults: list[Fault] = []
         self._server: _Server | None = None
+        self._grpc_server: GrpcServer | None = None
 
     def __enter__(self) -> Self:
         """Start."""
@@ -261,12 +301,19 @@ class WireDouble:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop."""
+        """Stop, for good."""
         self.stop()
+        for each in self._held:
+            each.close()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def grpc_port(self) -> int:
+        """Where the connector looks for it beside a port that is not Qdrant's usual one."""
+        return self._port + 1
 
     @property
     def log(self) -> list[Request]:
@@ -278,9 +325,16 @@ class WireDouble:
         self._server = _Server(self._port, self)
         self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        if self._serves_grpc:
+            from wire_grpc import GrpcServer
+
+            self._grpc_server = GrpcServer(self.grpc_port, self._answer)
 
     def stop(self) -> None:
         """Refuse connections and cut those that are open."""
+        if self._grpc_server is not None:
+            self._grpc_server.stop()
+            self._grpc_server = None
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -313,14 +367,15 @@ class WireDouble:
         return [request for request in self._log if request.is_like(pattern)]
 
     def receive(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
-        """Answer one request; None hangs up."""
+        """Answer one request over REST; None hangs up."""
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         if parts.path.startswith("/_control"):
             return self._control(method, parts.path, query, body)
-        key = headers.get("api-key") or headers.get("authorization", "").removeprefix("Bearer ") or None
         content, problem = self._read(headers, body)
-        request = Request(method, parts.path, query, content, key, problem)
+        return self._answer(Request(method, parts.path, query, content, key_in(headers), problem, "rest", headers))
+
+    def _answer(self, request: Request) -> Answer | None:
         with self._seen:
             self._log.append(request)
             fault = next((fault for fault in self._faults if fault.due(request)), None)
@@ -347,21 +402,19 @@ class WireDouble:
         open_to_all = self._open_to_all(request)
         if open_to_all is not None:
             return open_to_all
-        if self._api_key is not None and request.key != self._api_key:
-            text = (
-                "Invalid API key or JWT" if request.key else "Must provide an API key or an Authorization bearer token"
-            )
-            return Answer(401, text.encode(), {"Content-Type": "text/plain"})
         try:
-            if request.problem is not None:
-                raise request.problem
-            result = self._route(request)
+            result = self._route(request, self._access(request))
         except RefusalError as refusal:
-            return Answer.refusal(refusal.status, refusal.text)
+            if refusal.plain:
+                return Answer(refusal.status, refusal.text.encode(), {"Content-Type": "text/plain", **refusal.headers})
+            return Answer.refusal(refusal.status, refusal.text, refusal.headers)
         if update_status is not None:
             for each in result if isinstance(result, list) else [result]:
                 each["status"] = update_status
         return Answer.of({"result": result, "status": "ok", "time": 0.0})
+
+    def _access(self, request: Request) -> Access:
+        return access_of(request.key, self._keys) if self._keys else "m"
 
     def _open_to_all(self, request: Request) -> Answer | None:
         """What a server answers without asking for a key."""
@@ -376,16 +429,26 @@ class WireDouble:
             return Answer(200, texts[request.path].encode(), {"Content-Type": "text/plain"})
         return None
 
-    def _route(self, request: Request) -> Any:
-        for method, pattern, route in _ROUTES:
+    def _route(self, request: Request, access: Access) -> Any:
+        for method, pattern, need, route in _ROUTES:
             found = re.fullmatch(pattern, request.path)
             if found and method == request.method:
-                return self._run(route, request, [unquote(group) for group in found.groups()])
-        raise RefusalError(404, "")
+                known = as_known(request, self.version)
+                _check_query(known)
+                if request.problem is not None:  # what cannot be read is refused before a right is missed
+                    raise request.problem
+                names = [unquote(group) for group in found.groups()]
+                result = self._run(known, access, need, route, names)
+                return as_answered(visible(result, access) if isinstance(result, dict) else result, self.version)
+        raise RefusalError(404, "", plain=True)
 
-    def _run(self, route: Callable[..., Any], request: Request, names: Sequence[str]) -> Any:
+    def _run(
+        self, request: Request, access: Access, need: Need, route: Callable[..., Any], names: Sequence[str]
+    ) -> Any:
+        name = names[0] if names else None
         try:
             with self._engine_lock:
+                check_rights(access, need, name, exists=name is not None and self.collections.has(name))
                 return route(self.collections, request, *names)
         except ValidationError as error:
             raise RefusalError(400, f"{NOT_JSON}data did not match any variant of untagged enum") from error
@@ -401,7 +464,10 @@ class WireDouble:
                 )
             except TimeoutError as error:
                 return Answer.refusal(408, str(error))
-            rows = [{"method": r.method, "path": r.path, "query": r.query, "body": r.body} for r in seen]
+            rows = [
+                {"method": r.method, "path": r.path, "query": r.query, "body": r.body, "transport": r.transport}
+                for r in seen
+            ]
             return Answer.of({"requests": rows})
         order = orjson.loads(body)
         if order.get("heal"):
@@ -414,13 +480,15 @@ class WireDouble:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until killed."""
-    parser = argparse.ArgumentParser(description="A REST wire double of a Qdrant server, on the loopback interface.")
+    parser = argparse.ArgumentParser(description="A wire double of a Qdrant server, on the loopback interface.")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--grpc", action="store_true", help="serve gRPC on the port after it as well")
     parser.add_argument("--version", default="1.18.3")
     parser.add_argument("--api-key")
+    parser.add_argument("--keys", type=orjson.loads, help='other keys: {"KEY": "r" or {"COLLECTION": "rw"}}, as JSON')
     parser.add_argument("--strict", type=orjson.loads, help="strict_mode_config of new collections, as JSON")
-    chosen = parser.parse_args(arguments)
-    with WireDouble(chosen.port, version=chosen.version, api_key=chosen.api_key, strict=chosen.strict) as double:
+    parser.add_argument("--distributed", action="store_true", help="be a cluster of one node")
+    with WireDouble(**vars(parser.parse_args(arguments))) as double:
         sys.stdout.write(f"{double.url}\n")
         sys.stdout.flush()
         threading.Event().wait()

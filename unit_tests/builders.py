@@ -18,7 +18,9 @@ from destination_qdrant.protocol import Descriptor, Record
 from destination_qdrant.vectors import Dense
 
 RUN = "run-now"
-FORM = PointFormat(run_id=RUN, text_field="text", omit_text=False, max_payload_bytes=2**20, model="fake")
+FORM = PointFormat(
+    run_id=RUN, loaded_at=1_700_000_000_000, text_field="text", omit_text=False, max_payload_bytes=2**20, model="fake"
+)
 
 
 class RecordingEmbedder(Fake):
@@ -40,6 +42,11 @@ class RecordingEmbedder(Fake):
 @cache
 def config() -> Config:
     """A configuration that embeds the field `text` and keeps every field."""
+    return config_with()
+
+
+def config_with(**indexing: Any) -> Config:
+    """The same with other options under `indexing`."""
     return parse_config(
         {
             "embedding": {"mode": "fake"},
@@ -48,6 +55,7 @@ def config() -> Config:
                 "url": "http://localhost:6333",
                 "collection": "things",
                 "auth_method": {"mode": "no_auth"},
+                **indexing,
             },
         },
         deployment_mode="",

@@ -13,7 +13,7 @@ from destination_qdrant.qdrant.base import (
     CollectionInfo,
     Condition,
     Equals,
-    IndexType,
+    PayloadIndex,
     Point,
     PointId,
     ScoredPoint,
@@ -32,6 +32,7 @@ class MemoryStore:
     from now on, before it does anything. `on_upsert` and `on_flush` run at the start of every such call, on its thread.
     """
 
+    engine = "Qdrant"
     place = "memory"
     notes: tuple[str, ...] = ()
 
@@ -43,7 +44,10 @@ class MemoryStore:
         self.on_flush: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._shape = shape
-        self._indexes: dict[str, IndexType] = {}
+        self.indexes: dict[str, PayloadIndex] = {}
+        self.note: Mapping[str, Any] | None = None
+        self.replicas = 1
+        self.unseen: set[PointId] = set()  # what the replica that is read has lost, and another one still holds
 
     # -- for tests -----------------------------------------------------------------------------------------
 
@@ -70,15 +74,30 @@ class MemoryStore:
 
     def describe(self) -> CollectionInfo | None:
         self._called("describe")
-        return None if self._shape is None else CollectionInfo(self._shape, dict(self._indexes))
+        return (
+            None
+            if self._shape is None
+            else CollectionInfo(self._shape, {path: index.type for path, index in self.indexes.items()}, self.replicas)
+        )
 
     def create(self, vectors: Mapping[str, VectorSchema]) -> None:
         self._called("create", vectors)
         self._shape = vectors
 
-    def create_indexes(self, fields: Mapping[str, IndexType]) -> None:
-        self._called("create_indexes", fields)
-        self._indexes.update(fields)
+    def create_indexes(self, indexes: Mapping[str, PayloadIndex]) -> None:
+        self._called("create_indexes", indexes)
+        self.indexes = {**indexes, **self.indexes}
+
+    def recall(self) -> Mapping[str, Any] | None:
+        self._called("recall")
+        return self.note
+
+    def remember(self, note: Mapping[str, Any]) -> None:
+        self._called("remember", note)
+        self.note = note
+
+    def require_write_access(self) -> None:
+        self._called("require_write_access")
 
     def upsert(self, points: Sequence[Point]) -> None:
         self.on_upsert(points)
@@ -99,6 +118,13 @@ class MemoryStore:
             for point in matching:
                 del self.points[point.id]
         on_progress(len(matching))
+
+    def keep_only(self, scope: Sequence[Condition], field: str, kept: Mapping[str, Sequence[PointId]]) -> None:
+        self._called("keep_only", {value: list(ids) for value, ids in kept.items()})
+        with self._lock:
+            for point in self._matching(Where((*scope, AnyOf(field, tuple(kept)))), unseen=True):
+                if point.id not in kept[point.payload[field]]:
+                    del self.points[point.id]
 
     def scroll(self, where: Where, fields: Sequence[str]) -> Iterator[StoredPoint]:
         self._called("scroll", where)
@@ -122,11 +148,12 @@ class MemoryStore:
     def close(self) -> None:
         self._called("close")
 
-    def _matching(self, where: Where) -> list[Point]:
+    def _matching(self, where: Where, *, unseen: bool = False) -> list[Point]:
         return [
             point
             for point in self.points.values()
-            if all(_holds(each, point.payload) for each in where.must)
+            if (unseen or point.id not in self.unseen)
+            and all(_holds(each, point.payload) for each in where.must)
             and not any(_holds(each, point.payload) for each in where.must_not)
         ]
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from destination_qdrant.errors import ConfigError
-from destination_qdrant.qdrant.address import parse_address
+from destination_qdrant.qdrant.address import Address, candidates
+
+
+def parse_address(url: str) -> Address:
+    """The likeliest address, with nothing secret to send."""
+    return candidates(url, secret=False)[0]
 
 
 @pytest.mark.parametrize(
@@ -23,10 +28,32 @@ from destination_qdrant.qdrant.address import parse_address
         ("HTTP://Localhost:7000", "http://localhost:7000"),
         ("http://[::1]:6333", "http://[::1]:6333"),
         ("http://qdrant_db:6333", "http://qdrant_db:6333"),
+        ("localhost", "http://localhost:6333"),
+        ("qdrant_db:7000/dashboard", "http://qdrant_db:7000"),
+        ("db.example/qdrant", "http://db.example:6333/…"),
+        ("127.0.0.1:6334", "http://127.0.0.1:6334"),
+        ("::1", "http://[::1]:6333"),
+        ("[::1]:7000", "http://[::1]:7000"),
+        ("http:6333", "http://http:6333"),
     ],
 )
 def test_urls_that_are_understood(url: str, whole: str) -> None:
     assert parse_address(url).url == whole
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "tried"),
+    [
+        ("https://host", False, ["https://host:6333", "https://host:443"]),
+        ("http://host", True, ["http://host:6333", "http://host:80"]),
+        ("host", False, ["http://host:6333", "http://host:80"]),
+        ("host", True, ["https://host:6333", "https://host:443"]),
+        ("host:7000", True, ["https://host:7000"]),
+        ("https://host:443", False, ["https://host:443"]),
+    ],
+)
+def test_a_url_without_port_or_scheme_leaves_a_choice(url: str, tried: list[str], *, secret: bool) -> None:
+    assert [each.url for each in candidates(url, secret=secret)] == tried
 
 
 @pytest.mark.parametrize(
@@ -48,8 +75,10 @@ def test_a_path_is_used_and_not_shown(url: str, prefix: str) -> None:
     "url",
     [
         "",
-        "localhost",
-        "localhost:6333",
+        ":6333",
+        "localhost:0",
+        "localhost:port",
+        "ada:hunter2@host",
         "grpc://localhost:6334",
         "file:///folder",
         "http://",
@@ -78,6 +107,8 @@ def test_urls_that_are_refused_are_never_shown(url: str) -> None:
         ("http://host", 6334),
         ("https://host:443", 6334),
         ("http://host:16333", 16334),
+        ("http://host:6334", 6334),
+        ("http://host:65535", None),
         ("http://host/qdrant", None),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from builders import batch, entry, stream
@@ -113,6 +113,13 @@ def test_of_the_changes_of_a_key_the_newest_cursor_survives_and_ties_go_to_the_l
                 newest[place] = position
 
         assert sorted(one.position for one in each.entries) == sorted(newest.values())
+
+
+def test_without_the_version_guard_the_last_arrival_survives() -> None:
+    of = replace(DEDUP, version_guard=False)
+    found = batch(*(entry(at, of, id=1, updated=updated) for at, updated in ((1, 9), (2, 10), (3, 8), (4, None))))
+
+    assert (found.entries[0].position, found.superseded) == (4, (1, 2, 3))
 
 
 @given(ARRIVALS, BOUNDS)

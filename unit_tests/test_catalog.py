@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from builders import config_with
 
 from destination_qdrant.catalog import Catalog, DestinationStream, read_catalog
 from destination_qdrant.config import Config, parse_config
@@ -69,6 +70,7 @@ def test_stream_is_read_with_everything_it_asks_for(config: Config) -> None:
             ),
         )
     )
+    assert read_one(config_with(version_guard=False)).version_guard is False
 
 
 @pytest.mark.parametrize("extra", [{}, dict.fromkeys(["primary_key", "cursor_field", "generation_id", "sync_id"])])

@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from builders import RUN, RecordingEmbedder, catalog, config
+from builders import RUN, RecordingEmbedder, catalog, config, config_with
 from memory_store import MemoryStore
 
-from destination_qdrant.collection import PROBE, check_fits, prepare, probe_dimensions, wanted_vector
+from destination_qdrant.collection import PROBE, Prepared, check_fits, prepare, probe_dimensions, wanted_vector
 from destination_qdrant.errors import ConfigError
 from destination_qdrant.generations import outdated
 from destination_qdrant.points import AIRBYTE_INDEXES, INDEXES, NAMESPACE, RUN_ID, STREAM, of_airbyte
 from destination_qdrant.protocol import Descriptor
-from destination_qdrant.qdrant.base import CollectionInfo, VectorSchema
+from destination_qdrant.qdrant.base import CollectionInfo, PayloadIndex, VectorSchema
 from destination_qdrant.vectors import UNNAMED
 
 FITTING = VectorSchema("dense", 1536, "cos")
@@ -50,7 +50,7 @@ def _names(store: MemoryStore) -> list[str]:
 
 def test_a_missing_collection_is_created_as_configured() -> None:
     store = MemoryStore()
-    prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN)
+    prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
 
     assert store.called("create") == [{UNNAMED: FITTING}]
     assert store.called("create_indexes") == [INDEXES]
@@ -58,7 +58,7 @@ def test_a_missing_collection_is_created_as_configured() -> None:
 
 def test_an_existing_collection_is_kept_as_it_is() -> None:
     store = MemoryStore({UNNAMED: FITTING, "other": VectorSchema("sparse")})
-    prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN)
+    prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
 
     assert "create" not in _names(store)
     assert store.called("create_indexes") == [INDEXES]
@@ -66,7 +66,7 @@ def test_an_existing_collection_is_kept_as_it_is() -> None:
 
 @pytest.mark.parametrize("store", [MemoryStore(), MemoryStore({UNNAMED: FITTING})], ids=["missing", "existing"])
 def test_indexes_are_there_before_the_first_filter_runs(store: MemoryStore) -> None:
-    prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN)
+    prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
     names = _names(store)
 
     assert names.index("create_indexes") < names.index("scroll")
@@ -80,23 +80,23 @@ def test_a_collection_that_does_not_fit_is_refused_before_anything_changes(schem
     store = MemoryStore({UNNAMED: schema})
 
     with pytest.raises(ConfigError, match="indexing"):
-        prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN)
+        prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
     assert _names(store) == ["describe"]
 
 
 def test_a_collection_that_somebody_else_created_meanwhile_is_compared_too() -> None:
     with pytest.raises(ConfigError, match="3-dimensional"):
-        prepare(AppearedMeanwhile(), config(), RecordingEmbedder(), CATALOG, run_id=RUN)
+        prepare(AppearedMeanwhile(), config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
 
 
 def test_a_collection_that_is_not_there_after_creating_it_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"was created .* and is not there"):
-        prepare(NeverThere(), config(), RecordingEmbedder(), CATALOG, run_id=RUN)
+        prepare(NeverThere(), config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
 
 
 def test_dimensions_that_are_not_known_are_measured_by_one_short_text() -> None:
     store, embedder = MemoryStore(), Undeclared()
-    prepare(store, config(), embedder, CATALOG, run_id=RUN)
+    prepare(store, config(), embedder, CATALOG, run_id=RUN, loaded_at=1)
 
     assert embedder.texts == [PROBE]
     assert store.called("create") == [{UNNAMED: FITTING}]
@@ -104,7 +104,7 @@ def test_dimensions_that_are_not_known_are_measured_by_one_short_text() -> None:
 
 def test_known_dimensions_cost_no_request() -> None:
     embedder = RecordingEmbedder()
-    prepare(MemoryStore(), config(), embedder, CATALOG, run_id=RUN)
+    prepare(MemoryStore(), config(), embedder, CATALOG, run_id=RUN, loaded_at=1)
 
     assert embedder.requests == []
 
@@ -119,12 +119,16 @@ def test_streams_under_whose_name_airbytes_connector_left_points_are_found() -> 
     store.put("ours", **{STREAM: "users", NAMESPACE: "", RUN_ID: "before"})
     store.put("nobody's", text="by hand")
 
-    assert prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN) == {Descriptor("shop", "orders")}
+    assert prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1) == Prepared(
+        frozenset({Descriptor("shop", "orders")}), replicated=False, warnings=()
+    )
     assert store.called("create_indexes") == [INDEXES, AIRBYTE_INDEXES]
 
 
 def test_no_points_of_airbytes_connector_need_no_index() -> None:
-    assert prepare(MemoryStore(), config(), RecordingEmbedder(), CATALOG, run_id=RUN) == frozenset()
+    assert prepare(MemoryStore(), config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1) == Prepared(
+        frozenset(), replicated=False, warnings=()
+    )
 
 
 REPLACING = [
@@ -138,7 +142,7 @@ REPLACING = [
 def test_what_the_end_of_a_replacement_filters_by_is_tried_before_anything_is_written(members: dict[str, Any]) -> None:
     of = catalog({"stream": {"name": "users"}, **members})
     store = MemoryStore({UNNAMED: FITTING})
-    prepare(store, config(), RecordingEmbedder(), of, run_id=RUN)
+    prepare(store, config(), RecordingEmbedder(), of, run_id=RUN, loaded_at=1)
     tried = store.called("scroll")
 
     assert list(outdated(of.streams[0], RUN))
@@ -157,12 +161,13 @@ def test_a_filter_that_qdrant_refuses_fails_the_sync_early() -> None:
             RecordingEmbedder(),
             catalog({"stream": {"name": "users"}, **REPLACING[0]}),
             run_id=RUN,
+            loaded_at=1,
         )
 
 
 def test_a_stream_that_replaces_nothing_is_only_asked_for_points_of_airbytes_connector() -> None:
     store = MemoryStore({UNNAMED: FITTING})
-    prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN)
+    prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
 
     assert store.called("scroll") == [of_airbyte(each) for each in CATALOG.streams]
 
@@ -170,3 +175,119 @@ def test_a_stream_that_replaces_nothing_is_only_asked_for_points_of_airbytes_con
 def test_a_collection_that_does_not_exist_fits() -> None:
     check_fits(None, config(), 1536, "memory")
     check_fits(CollectionInfo({UNNAMED: wanted_vector(config(), 1536)}), config(), 1536, "memory")
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What the user asks for
+
+
+def test_a_vector_gets_the_name_that_the_user_chose() -> None:
+    store = MemoryStore()
+    prepare(store, config_with(vector_name="text"), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
+
+    assert store.called("create") == [{"text": FITTING}]
+
+
+def test_a_collection_that_must_exist_is_not_created() -> None:
+    store = MemoryStore()
+    with pytest.raises(ConfigError) as caught:
+        prepare(
+            store,
+            config_with(collection_management="must_exist"),
+            RecordingEmbedder(),
+            CATALOG,
+            run_id=RUN,
+            loaded_at=1,
+        )
+
+    assert caught.value.message == (
+        "The collection does not exist in Qdrant at memory, and indexing.collection_management is must_exist: create "
+        "it for 1536-dimensional cos vectors (unnamed), correct indexing.collection, or choose create_if_missing."
+    )
+    assert _names(store) == ["describe"]
+
+
+def test_indexes_of_the_user_are_created_with_those_of_the_bookkeeping() -> None:
+    wanted = [
+        {"field": "category", "type": "keyword", "tenant": True},
+        {"field": 'comments[]."author"', "type": "uuid", "on_disk": True},
+    ]
+    store = MemoryStore()
+    prepare(store, config_with(payload_indexes=wanted), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
+
+    assert store.called("create_indexes") == [
+        {
+            **INDEXES,
+            "category": PayloadIndex("keyword", tenant=True),
+            "comments[].author": PayloadIndex("uuid", on_disk=True),  # as Qdrant spells it
+        }
+    ]
+
+
+def test_a_field_that_is_no_path_is_refused_before_anything_is_asked_for() -> None:
+    store = MemoryStore()
+    with pytest.raises(ConfigError, match=r"'two words' in indexing\.payload_indexes is no path"):
+        prepare(
+            store,
+            config_with(payload_indexes=[{"field": "two words", "type": "text"}]),
+            RecordingEmbedder(),
+            CATALOG,
+            run_id=RUN,
+            loaded_at=1,
+        )
+
+    assert store.calls == []
+
+
+def test_an_index_of_another_type_is_kept_and_told_of_in_one_warning() -> None:
+    store = MemoryStore({UNNAMED: FITTING})
+    store.indexes = {"at": PayloadIndex("keyword"), RUN_ID: PayloadIndex("text"), "id": PayloadIndex("integer")}
+    wanted = [{"field": "at", "type": "datetime"}, {"field": "id", "type": "integer"}]
+    prepared = prepare(
+        store, config_with(payload_indexes=wanted), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1
+    )
+
+    (warning,) = prepared.warnings
+
+    assert warning == (
+        f"Payload indexes that exist are left as they are: {RUN_ID} is indexed as text, not as keyword; "
+        "at is indexed as keyword, not as datetime."
+    )
+
+
+ENTRY = {
+    "model": "fake",
+    "dimensions": 1536,
+    "chunking": '1000 tokens, 0 repeated, separators "\\n\\n" "\\n" " " "" dropped',
+}
+
+
+def test_the_model_is_noted_once_before_anything_is_written() -> None:
+    store = MemoryStore()
+    for _ in range(2):
+        prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
+
+    assert store.called("remember") == [{"embedding": {"unnamed": ENTRY}}]
+
+
+def test_another_model_changes_nothing_unless_the_guard_is_off() -> None:
+    store = MemoryStore({UNNAMED: FITTING})
+    store.note = {"embedding": {"unnamed": {**ENTRY, "model": "other"}}}
+    with pytest.raises(ConfigError, match="holds vectors of other"):
+        prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
+
+    assert _names(store) == ["describe", "recall"]
+
+    prepared = prepare(store, config_with(model_guard=False), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
+
+    assert [warning[:36] for warning in prepared.warnings] == ["The collection holds vectors of othe"]
+    assert store.note == {"embedding": {"unnamed": ENTRY}}
+
+
+def test_a_sync_that_is_refused_notes_nothing() -> None:
+    store = MemoryStore({UNNAMED: FITTING})
+    store.faults["scroll"] = ConfigError("Qdrant refuses the filter.")
+    with pytest.raises(ConfigError, match="refuses the filter"):
+        prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
+
+    assert store.called("remember") == []

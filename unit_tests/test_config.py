@@ -540,7 +540,20 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
         ),
         (
             changed("indexing.new_collection", {"metadata": "[1]"}),
-            'indexing.new_collection.metadata must be a JSON object, such as {"team": "search"}',
+            (
+                'indexing.new_collection.metadata must be a JSON object, such as {"team": "search"}, '
+                "with numbers of at most 64 bits"
+            ),
+        ),
+        *(
+            (
+                changed("indexing.new_collection", {"metadata": unstorable}),
+                (
+                    'indexing.new_collection.metadata must be a JSON object, such as {"team": "search"}, '
+                    "with numbers of at most 64 bits"
+                ),
+            )
+            for unstorable in ('{"a": 18446744073709551616}', '{"a": NaN}', '{"a": "\\ud800"}')
         ),
         (
             changed("indexing.payload_indexes", [{"field": "a", "type": "integer", "tenant": True}]),

@@ -15,8 +15,17 @@ from destination_qdrant.batching import Batch, Entry
 from destination_qdrant.catalog import DestinationStream
 from destination_qdrant.delivery import CommitReceipt, Site, deliver
 from destination_qdrant.documents import Upsert
-from destination_qdrant.errors import TransientError
-from destination_qdrant.points import CHUNK_COUNT, CHUNK_INDEX, NAMESPACE, RECORD_ID, RECORD_KEY, RUN_ID, STREAM
+from destination_qdrant.errors import ConfigError, PointRefusedError, SystemFault, TransientError
+from destination_qdrant.points import (
+    CHUNK_COUNT,
+    CHUNK_INDEX,
+    CURSOR,
+    NAMESPACE,
+    RECORD_ID,
+    RECORD_KEY,
+    RUN_ID,
+    STREAM,
+)
 from destination_qdrant.protocol import Descriptor
 from destination_qdrant.vectors import UNNAMED, Dense
 
@@ -121,6 +130,45 @@ def test_parts_are_bounded_by_bytes_too(store: MemoryStore, embedder: RecordingE
     _deliver(site, entry(1, USERS, id=1, text=f"{wide} {wide}"), narrow)
 
     assert [len(ids) for ids in store.called("upsert")] == [1, 1, 2]
+
+
+def test_vectors_are_written_under_the_name_of_the_configuration(
+    store: MemoryStore, embedder: RecordingEmbedder
+) -> None:
+    _deliver(Site(store, embedder, replace(FORM, vector_name="title")), entry(1, NO_KEY, text="a"))
+
+    assert [point.vectors for point in store.points.values()] == [{"title": embedder.embed_query("a")}]
+
+
+def test_a_refused_point_is_told_as_the_record_that_it_came_from(
+    store: MemoryStore, embedder: RecordingEmbedder
+) -> None:
+    site = Site(store, embedder, FORM, points_per_write=3)
+
+    def refuse(points: Any) -> None:
+        if [point.payload["text"] for point in points] == ["d", "e"]:
+            raise PointRefusedError("Qdrant refuses a point.", detail="HTTP 400", index=1)
+
+    store.on_upsert = refuse
+    orders = stream("orders", "shop")
+    entries = [entry(7, USERS, id=1, text="a b"), entry(8, USERS, id=2, text="c d"), entry(9, orders, id=1, text="e")]
+    with pytest.raises(ConfigError) as caught:
+        _deliver(site, *entries)
+
+    assert (type(caught.value), caught.value.message, caught.value.detail) == (
+        ConfigError,
+        "Qdrant refuses a point. (line 9 of the input, stream shop.orders)",
+        "HTTP 400",
+    )
+
+
+@pytest.mark.parametrize("kind", [ConfigError, SystemFault])
+def test_a_failure_of_the_whole_batch_names_its_lines(store: MemoryStore, site: Site, kind: type[ConfigError]) -> None:
+    store.faults["scroll"] = kind("No.")
+    with pytest.raises(kind) as caught:
+        _deliver(site, entry(4, USERS, id=1, text="a"), entry(9, USERS, id=2, text="b"))
+
+    assert caught.value.message == "No. (in lines 4 to 9 of the input, stream users)"
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -286,6 +334,17 @@ def test_within_a_refresh_the_newer_cursor_wins(store: MemoryStore, site: Site) 
     assert _texts(store) == ["newer"]
 
 
+def test_without_the_version_guard_the_last_arrival_is_written_and_its_cursor_stored(
+    store: MemoryStore, site: Site
+) -> None:
+    of = replace(USERS, version_guard=False)
+    _deliver(site, entry(1, of, id=1, text="newer", updated=9))
+    receipt = _deliver(site, entry(2, of, id=1, text="new", updated=7), entry(3, of, id=1, text="old", updated=5))
+
+    assert (receipt.written, receipt.skipped) == ((3,), (2,))
+    assert [(each["text"], each[CURSOR]) for each in store.payloads()] == [("old", "5")]
+
+
 # ----------------------------------------------------------------------------------------------------------
 # Points of Airbyte's connector
 
@@ -410,3 +469,36 @@ def test_superseded_records_are_settled_as_skipped(site: Site) -> None:
     )
 
     assert receipt == CommitReceipt((3,), (1, 2), (), {Descriptor(None, "users"): 1})
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Replicas
+
+
+@pytest.mark.parametrize(
+    "new", [entry(9, NO_CURSOR, id=1, text="new"), entry(9, NO_CURSOR, id=1, _ab_cdc_deleted_at="2026-01-01")]
+)
+def test_with_replicas_a_stale_chunk_goes_that_only_another_one_still_holds(
+    store: MemoryStore, site: Site, new: Entry
+) -> None:
+    """A removal that was given up in an outage leaves replicas that differ, and the lookup reads one of them."""
+    _deliver(site, entry(1, NO_CURSOR, id=1, text="a b c"), entry(2, NO_CURSOR, id=2, text="x y"))
+    others = {each for each, point in store.points.items() if point.payload["id"] == 2}
+    store.unseen = {each for each, point in store.points.items() if point.payload[CHUNK_INDEX] and each not in others}
+    assert len(store.unseen) == 2
+
+    _deliver(site, new)
+    assert store.unseen <= set(store.points)  # without replicas nothing is asked for twice
+
+    _deliver(replace(site, replicated=True), new)
+    assert not store.unseen & set(store.points)
+    assert others <= set(store.points)
+    assert len(store.called("keep_only")) == 1
+
+
+def test_with_replicas_a_newer_version_that_stays_is_left_alone(store: MemoryStore, site: Site) -> None:
+    _deliver(site, entry(1, USERS, id=1, updated=5, text="a b c"))
+    before = dict(store.points)
+    _deliver(replace(site, replicated=True), entry(2, USERS, id=1, updated=4, text="old"))
+
+    assert store.points == before

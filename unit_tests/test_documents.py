@@ -264,6 +264,15 @@ def test_missing_or_wrong_vector_is_named_by_field_and_line_without_its_content(
     assert caught.value.__suppress_context__
 
 
+def test_a_given_vector_gets_the_name_of_the_configuration() -> None:
+    unnamed = config_of(FROM_FIELD)
+    config = unnamed.model_copy(update={"indexing": unnamed.indexing.model_copy(update={"vector_name": "text"})})
+    operation = DocumentReader(stream_of(config), config).read(record_of({"vector": [1, 2]}), 5)
+
+    assert isinstance(operation, Upsert)
+    assert operation.document.given == {"text": Dense.of([1, 2])}
+
+
 # ----------------------------------------------------------------------------------------------------------
 # Metadata
 
@@ -386,6 +395,30 @@ def test_key_columns_never_leave(primary_key: Any, data: Json, options: Json, ke
     assert left_out(document) == ["body"]
 
 
+@pytest.mark.parametrize(
+    ("primary_key", "data", "fields", "stored"),
+    [
+        ([["id"], ["at"]], {"id": 10**32, "at": 1.5, "more": 1}, ["category"], {"id": "1" + "0" * 32, "at": 1.5}),
+        ([["o", "id"]], {"o": {"id": "a", "more": 1}}, ["category"], {"o.id": "a"}),
+        ([["o", "id"]], {"o": {"id": "a", "more": 1}}, ["o"], {"o": {"id": "a", "more": 1}}),
+        ([["o", "id"]], {"o": {"id": "a"}}, ["o.id"], {"o.id": "a"}),
+        ([["o", "id"]], {"o": {"id": "a", "b": 1}}, ["o.*"], {"o.*": ["a", 1], "o.id": "a"}),
+        ([["id"], ["gone"]], {"id": None}, ["category"], {}),
+        ([["id"]], {"id": {"a": 1}}, ["category"], {}),
+        ([["id"]], {"id": "k" * 1025}, ["category"], {}),  # the key itself holds only a digest of it
+    ],
+)
+def test_key_columns_are_stored_as_they_are_though_others_were_chosen(
+    primary_key: Any, data: Json, fields: list[str], stored: Json
+) -> None:
+    data = {**data, "body": "x", "category": "c"}
+    members = {"primary_key": primary_key}
+    document = document_of(data, "append_dedup", text_fields=["body"], metadata_fields=fields, members=members)
+
+    assert document.metadata == ({"category": "c"} if "category" in fields else {}) | stored
+    assert document.text == "body: x"
+
+
 def test_renamed_text_field_leaves_first() -> None:
     mappings = [{"from_field": "body", "to_field": "content"}]
     data = {"body": "b" * 600_000, "html": "h" * 700_000}
@@ -416,7 +449,7 @@ def test_twenty_thousand_fields_that_cannot_be_stored_are_few_notes(value: str) 
 
 
 def longest_payload(document: Document, cap: int) -> int:
-    form = PointFormat("f" * 32, "text", omit_text=False, max_payload_bytes=cap, model="fake")
+    form = PointFormat("f" * 32, 1_700_000_000_000, "text", omit_text=False, max_payload_bytes=cap, model="fake")
     texts = [document.text, "short"]
     chunks = [EmbeddedChunk(Chunk(index, text), {}) for index, text in enumerate(texts)]
     found = to_points(document, chunks, count=len(texts), ids=run_ids("f" * 32, 1), form=form)

@@ -10,8 +10,8 @@ from memory_store import MemoryStore
 
 from destination_qdrant.catalog import Catalog
 from destination_qdrant.errors import ConfigError
-from destination_qdrant.generations import StreamEnds, Verdict
-from destination_qdrant.points import GENERATION_ID, NAMESPACE, RUN_ID, STREAM
+from destination_qdrant.generations import StreamEnds, Verdict, outdated
+from destination_qdrant.points import GENERATION_ID, LOADED_AT, NAMESPACE, RUN_ID, STREAM
 from destination_qdrant.protocol import Descriptor, State, StateKind, StreamStatus
 
 USERS = Descriptor(None, "users")
@@ -112,6 +112,21 @@ def test_table_of_completeness(
     assert verdict.stream == of.streams[0]
     assert _kind(verdict) == kind
     assert _kind(other) == NOTHING
+
+
+def test_with_replicas_overwrite_goes_by_a_filter_that_no_later_run_can_match() -> None:
+    (users, *_) = _catalog("overwrite", None, None).streams
+    plain = list(outdated(users, RUN))
+    bounded = list(outdated(users, RUN, loaded_before=1_000))[1:]
+
+    assert len(plain) == len(list(outdated(users, RUN, loaded_before=1_000))) - 1
+    store = MemoryStore()
+    ours = {STREAM: "users", NAMESPACE: ""}
+    store.put("this run", **ours, **{RUN_ID: RUN, LOADED_AT: 1_000})
+    store.put("earlier", **ours, **{RUN_ID: "before", LOADED_AT: 999})
+    store.put("later", **ours, **{RUN_ID: "after", LOADED_AT: 1_001})
+    store.delete_where(bounded[0])
+    assert set(store.points) == {"this run", "later"}
 
 
 def _store(generation: int | None) -> MemoryStore:

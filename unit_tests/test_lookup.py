@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -105,6 +106,8 @@ def test_whether_any_point_matches_is_no_matter_of_counts() -> None:
         (REFRESH, "5", [("6", None)], False),
         (REFRESH, "5", [("6", 7)], True),
         (REFRESH, "5", [("6", 8)], True),
+        (replace(USERS, version_guard=False), "5", [("6", None)], False),
+        (replace(REFRESH, version_guard=False), None, [("6", 7)], False),
     ],
 )
 def test_a_record_is_outdated_when_a_newer_version_of_this_generation_is_stored(

@@ -245,7 +245,7 @@ def test_main_py_is_the_console_script(tmp_path: Path) -> None:
 def test_make_help_lists_every_target() -> None:
     listed = re.findall(r"^  make ([\w-]+)", run("make", "help").stdout, re.MULTILINE)
 
-    tests = ["test", "test-clients", "test-kills"]
+    tests = ["test", "test-clients", "test-kills", "test-matrix", "test-cluster"]
     assert listed == ["help", "demo", *tests, "check", "spec", "image", "bench", "lock"]
 
 

@@ -29,7 +29,14 @@ from destination_qdrant.protocol import Descriptor
 from destination_qdrant.qdrant.base import Equals, Missing, Point, Where
 from destination_qdrant.vectors import UNNAMED, Dense, ServerText, Vectors
 
-FORM = PointFormat(run_id="run", text_field="text", omit_text=False, max_payload_bytes=2**20, model="fake/1")
+FORM = PointFormat(
+    run_id="run",
+    loaded_at=1_700_000_000_000,
+    text_field="text",
+    omit_text=False,
+    max_payload_bytes=2**20,
+    model="fake/1",
+)
 VECTORS = {UNNAMED: Dense.of([1, 2])}
 IDS = run_ids("run", 1)
 
@@ -85,6 +92,7 @@ def test_point_holds_metadata_text_and_everything_the_connector_needs() -> None:
         "_ab_generation_id": 3,
         "_ab_sync_id": 42,
         "_ab_run_id": "run",
+        "_ab_loaded_at": 1_700_000_000_000,
         "_ab_extracted_at": "2024-01-01T00:00:00.000Z",
         "_ab_cursor": "7",
         "_ab_chunk_count": 2,
@@ -108,6 +116,7 @@ def test_fields_without_a_value_are_left_out() -> None:
         "_ab_chunk_count",
         "_ab_chunk_index",
         "_ab_content_hash",
+        "_ab_loaded_at",
         "_ab_namespace",
         "_ab_run_id",
         "_ab_stream",
@@ -255,6 +264,8 @@ def test_hash_depends_on_a_given_vector_but_not_on_an_embedded_one() -> None:
     (otherwise,) = to_points(DOCUMENT, others, count=1, ids=IDS, form=FORM)
 
     assert len({content_hash("m", "t", vectors) for vectors in given}) == 3
+    assert content_hash("m", "t", {"text": Dense.of([1, 2])}) == content_hash("m", "t", VECTORS)
+    assert content_hash("m", "t", VECTORS) == "cd780fe062b546d5395ff9e30fadce64"  # stored as well
     assert embedded.payload == otherwise.payload
 
 

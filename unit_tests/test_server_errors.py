@@ -12,6 +12,7 @@ from destination_qdrant.qdrant.server_errors import (
     Answer,
     Call,
     CollectionMissingError,
+    ContentRefusedError,
     ExactCountError,
     NoAnswer,
     TooLargeError,
@@ -54,7 +55,8 @@ def test_what_cannot_heal_is_not_retried(status: int) -> None:
 def test_an_unknown_refusal_is_a_fault_with_the_status_only(status: int) -> None:
     found = meaning(status, QUOTED)
 
-    assert type(found) is SystemFault
+    assert isinstance(found, SystemFault)
+    assert isinstance(found, ContentRefusedError) is (status in {400, 422})  # what a batch is taken apart for
     assert f"(HTTP {status})" in found.message
 
 
@@ -201,6 +203,11 @@ def test_a_limit_of_strict_mode_says_how_much_is_allowed() -> None:
         (400, "Max vector storage size limit of 0.0015258789MB reached!", "(0.0015258789)"),
         (400, "Collection already has the maximum number of payload indices (2). Help: x", "no more than 2 indexes"),
         (400, "Wrong input: Can't create collection with name al. Alias with the same name already exists", "alias"),
+        (400, 'Bad request: Shard key "eu" not found', "no shard key as in indexing.shard_key"),
+        (400, "Wrong input: Shard key not specified", "say in indexing.shard_key"),
+        (400, "Bad request: Shard Key cannot be created with Auto sharding method", "leave indexing.shard_key empty"),
+        (400, "Bad request: Distributed mode disabled", "is no cluster"),
+        (400, 'Bad request: Sharding key "eu" already exists for collection c1', "exists already"),
         (401, "Must provide an API key or an Authorization bearer token", "set indexing.auth_method"),
         (401, "Invalid API key or JWT", "indexing.auth_method.api_key"),
         (403, "ExpiredSignature", "has expired"),
@@ -216,7 +223,7 @@ def test_a_limit_of_strict_mode_says_how_much_is_allowed() -> None:
 def test_what_the_user_can_mend_is_said(status: int, text: str, said: str) -> None:
     found = meaning(status, text)
 
-    assert type(found) is ConfigError
+    assert isinstance(found, ConfigError)
     assert said in found.message
     assert 'write points into collection "docs"' in found.message
     assert "http://db:6333" in found.message
@@ -247,20 +254,55 @@ def test_a_full_server_is_waited_for_shortly_and_then_a_matter_of_configuration(
     assert type(found.failure) is ConfigError
 
 
-@pytest.mark.parametrize("kind", ["refused", "unknown host", "proxy", "timeout", "lost"])
+@pytest.mark.parametrize("kind", ["refused", "unknown host", "out of reach", "proxy", "timeout", "lost"])
 def test_a_lost_connection_is_retried(kind: NoAnswer) -> None:
     assert type(failure(unanswered(kind, CALL))) is TransientError
     assert isinstance(unanswered(kind, CALL), Retryable)
 
 
-@pytest.mark.parametrize("kind", ["tls", "not Qdrant"])
-def test_what_answers_something_else_is_a_matter_of_configuration(kind: NoAnswer) -> None:
-    assert type(unanswered(kind, CALL)) is ConfigError
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("proxy login", "http://user:password@proxy:3128"),
+        ("login", "indexing.auth_method or indexing.headers"),
+        ("no TLS", "http:// instead of https:// in indexing.url"),
+        ("TLS only", "https:// instead of http:// in indexing.url"),
+        ("untrusted", "indexing.tls.ca_certificate"),
+        ("other name", "indexing.url"),
+        ("expired", "clocks"),
+        ("client certificate", "indexing.tls.client_certificate and indexing.tls.client_key"),
+        ("tls", "indexing.tls"),
+        ("not HTTP", "the port of indexing.url"),
+        ("gRPC only", "the REST port in indexing.url"),
+        ("not gRPC", "indexing.grpc_port"),
+        ("not Qdrant", "host, port and path of indexing.url"),
+    ],
+)
+def test_what_answers_something_else_is_a_matter_of_configuration(kind: NoAnswer, field: str) -> None:
+    found = unanswered(kind, CALL)
+
+    assert type(found) is ConfigError
+    assert field in found.message
+    assert found.detail == kind
+
+
+@pytest.mark.parametrize("kind", ["refused", "unknown host", "out of reach", "timeout", "lost", "proxy", "proxy login"])
+def test_what_happens_at_a_proxy_names_what_names_the_proxy(kind: NoAnswer) -> None:
+    through = replace(CALL, proxy="indexing.proxy", loopback=True)
+    message = failure(unanswered(kind, through)).message
+
+    assert "the proxy that indexing.proxy names" in message
+    assert "localhost" not in message
 
 
 def test_what_answers_in_the_place_of_a_server_that_answered_before_is_retried() -> None:
     known = replace(CALL, answered=True)
-    for found in (unanswered("not Qdrant", known), refused(Answer(404, "default backend", genuine=False), known)):
+    for found in (
+        unanswered("not Qdrant", known),
+        unanswered("not HTTP", known),
+        unanswered("not gRPC", known),
+        refused(Answer(404, "default backend", genuine=False), known),
+    ):
         assert isinstance(found, Retryable)
         assert type(found.failure) is TransientError
         assert "something else answered in its place" in found.failure.message

@@ -13,9 +13,17 @@ from qdrant_client import models
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from destination_qdrant.qdrant.base import Point
-from destination_qdrant.qdrant.server_upserts import in_parts, json_point, json_request, packed_point, packed_request
+from destination_qdrant.qdrant.server_upserts import (
+    in_parts,
+    json_point,
+    json_request,
+    packed_head,
+    packed_point,
+    packed_request,
+)
 from destination_qdrant.vectors import Dense, Multi, ServerText, Sparse, Vector, pack
 
+HEAD = packed_head("docs", "weak", None)
 UUID = "0b1c2d3e-0000-4000-8000-000000000001"
 
 VECTORS: list[tuple[dict[str, Vector], Any]] = [
@@ -57,21 +65,21 @@ def official(vectors: Any, point_id: int | str, payload: dict[str, Any]) -> mess
 def test_a_packed_point_is_what_the_client_would_send(
     vectors: dict[str, Vector], expected: Any, point_id: int | str, payload: dict[str, Any]
 ) -> None:
-    request = packed_request("docs", [packed_point(Point(point_id, vectors, payload))])
+    request = packed_request(HEAD, [packed_point(Point(point_id, vectors, payload))])
     assert messages.UpsertPoints.FromString(request) == official(expected, point_id, payload)
 
 
 @pytest.mark.parametrize("dimensions", [1, 31, 32, 4096, 65_536])
 def test_long_vectors_are_framed_right(dimensions: int) -> None:
     values = [float(number) for number in range(dimensions)]
-    request = packed_request("docs", [packed_point(Point(1, {"": Dense.of(values)}, {}))])
+    request = packed_request(HEAD, [packed_point(Point(1, {"": Dense.of(values)}, {}))])
     assert messages.UpsertPoints.FromString(request).points[0].vectors.vector.dense.data == values
 
 
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=40))
 def test_no_number_is_changed(values: list[float]) -> None:
     point = Point(1, {"": Dense.of(values)}, {})
-    (packed,) = messages.UpsertPoints.FromString(packed_request("docs", [packed_point(point)])).points
+    (packed,) = messages.UpsertPoints.FromString(packed_request(HEAD, [packed_point(point)])).points
     assert packed.vectors.vector.dense.data == values
     assert json.loads(json_point(point))["vector"] == values
 
@@ -86,7 +94,7 @@ def test_a_point_in_json_says_the_same(vectors: dict[str, Vector], expected: Any
 
 def test_many_points_make_one_request_in_their_order() -> None:
     points = [Point(number, {"": Dense.of([number])}, {"n": number}) for number in range(300)]
-    request = messages.UpsertPoints.FromString(packed_request("docs", map(packed_point, points)))
+    request = messages.UpsertPoints.FromString(packed_request(HEAD, map(packed_point, points)))
     assert (request.collection_name, request.wait) == ("docs", True)
     assert [point.id.num for point in request.points] == list(range(300))
 
@@ -108,3 +116,17 @@ def test_parts_stay_within_both_bounds(
     parts = list(in_parts(points, most_points, most_bytes))
     assert [len(part) for part in parts] == expected
     assert [point for part in parts for point in part] == points
+
+
+@pytest.mark.parametrize("ordering", ["weak", "medium", "strong"])
+@pytest.mark.parametrize("shard_key", [None, "europe"])
+def test_ordering_and_shard_key_travel_with_the_points(ordering: str, shard_key: str | None) -> None:
+    request = messages.UpsertPoints.FromString(packed_head("docs", ordering, shard_key))
+
+    assert request.wait
+    assert messages.WriteOrderingType.Name(request.ordering.type) == ordering.capitalize()
+    assert [key.keyword for key in request.shard_key_selector.shard_keys] == ([shard_key] if shard_key else [])
+    assert json.loads(json_request([], shard_key)) == {
+        "points": [],
+        **({"shard_key": shard_key} if shard_key else {}),
+    }

@@ -11,7 +11,7 @@ import pytest
 
 from destination_qdrant.errors import ConfigError, SystemFault
 from destination_qdrant.qdrant.base import CollectionInfo, Point, PointId, VectorSchema
-from destination_qdrant.qdrant.validation import MAX_NESTING, check_points, check_schema
+from destination_qdrant.qdrant.validation import MAX_NESTING, check_points, check_schema, is_path, plain_path
 from destination_qdrant.vectors import UNNAMED, Dense, Multi, ServerText, Sparse, Vector, pack
 
 UUID = "0a000000-0000-5000-8000-00000000000f"
@@ -201,6 +201,51 @@ def test_named_vectors_only_are_listed() -> None:
         '"bm25") and 384-dimensional cos vectors (named "text"). Use a new collection (field indexing.collection) or '
         "one with such a vector."
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "words"),
+    [
+        (
+            UNNAMED,
+            VectorSchema("dense", 384, "cos"),
+            '(named "text"). Set the field indexing.vector_name to text, or u',
+        ),
+        ("bm25", VectorSchema("dense", 384, "cos"), "vectors; set the field indexing.vector_name to text, or use a"),
+        ("text", VectorSchema("dense", 3, "dot"), "; empty the field indexing.vector_name, or choose another model"),
+        ("other", VectorSchema("dense", 3, "dot"), "Empty the field indexing.vector_name, or use a new collection"),
+        ("text", VectorSchema("dense", 384, "dot"), "is dot; set the field indexing.vector_name to a or b, or set the"),
+    ],
+)
+def test_another_vector_that_fits_is_named(name: str, wanted: VectorSchema, words: str) -> None:
+    more = {"a": VectorSchema("dense", 384, "dot"), "b": VectorSchema("dense", 384, "dot")}
+    unnamed = {UNNAMED: VectorSchema("dense", 3, "dot")}
+
+    assert words in refusal(
+        CollectionInfo({**NAMED.vectors, **more, **(unnamed if name in {"text", "other"} else {})}), name, wanted
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "plain"),
+    [
+        ("category", "category"),
+        ('"category"', "category"),
+        ('a."b-c"[]."d e"', 'a.b-c[]."d e"'),
+        ('"a.b"', '"a.b"'),
+        ('"ключ"[0].x[]', "ключ[0].x[]"),
+    ],
+)
+def test_paths_are_spelt_as_qdrant_answers_them(path: str, plain: str) -> None:
+    """Measured: both the engine and a server 1.18."""
+    assert (is_path(path), plain_path(path)) == (True, plain)
+
+
+@pytest.mark.parametrize(
+    "path", ["", "a b", "a..b", ".a", "a.", "a[", "a[b]", "[]", '"a', 'a"b"', '""', "*", "a.$b", "a\n"]
+)
+def test_what_is_no_path_is_told_apart(path: str) -> None:
+    assert not is_path(path)
 
 
 def test_a_collection_without_vectors_says_so() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
+import orjson
 from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from .parts import SHOWN, WHOLE, OptionalKey, Part, Text, Url, blank_is_none, filled, problem
@@ -153,8 +154,8 @@ class NewCollection(Part):
             parsed = {} if text is None else json.loads(text)
         except (ValueError, RecursionError):
             parsed = None
-        if not isinstance(parsed, dict):
-            raise problem('must be a JSON object, such as {"team": "search"}')
+        if not isinstance(parsed, dict) or not _is_storable(parsed):
+            raise problem('must be a JSON object, such as {"team": "search"}, with numbers of at most 64 bits')
         return text
 
     @property
@@ -193,6 +194,16 @@ class PayloadIndexOption(Part):
         if self.field.startswith("_ab_"):
             raise problem("must not name a field that begins with _ab_: those have the indexes that they need")
         return self
+
+
+def _is_storable(value: dict[str, Any]) -> bool:
+    """Whether Qdrant can hold it: integers of 64 bits, finite numbers, valid Unicode."""
+    try:
+        orjson.dumps(value)
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _file_path(url: str) -> str | None:

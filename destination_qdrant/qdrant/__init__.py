@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from ..config import ApiKeyAuth, Indexing
+from .access import Access, Certificates
 from .base import Store
 from .outage import Tell, silent
 
@@ -41,21 +42,54 @@ def open_store(
         ConfigError: the address is none, or the folder is not to be had.
     """
     if folder := indexing.embedded_folder:
-        from .embedded import open_embedded  # only this path needs the engine
+        from .embedded import in_vain, open_embedded  # only this path needs the engine
 
-        return open_embedded(folder, indexing.collection, read_only=read_only)
-    auth = indexing.auth_method
+        return open_embedded(
+            folder,
+            indexing.collection,
+            read_only=read_only,
+            new_collection=indexing.new_collection,
+            notes=in_vain(indexing),
+        )
     with _without("fastembed"):
-        from .server import CHECK, open_server, writing  # only this path needs the client, which is slow
+        # only this path needs the client, which is slow
+        from .server import CHECK, Options, Routing, open_server, writing
 
         return open_server(
-            indexing.url,
+            _access(indexing),
             indexing.collection,
-            api_key=(auth.api_key.get_secret_value() or None) if isinstance(auth, ApiKeyAuth) else None,
-            prefer_grpc=indexing.prefer_grpc,
             patience=replace(CHECK if read_only else writing(indexing.timeout, indexing.retry_seconds), log=log),
             sleep=sleep,
+            options=Options(
+                Routing(indexing.write_ordering, indexing.shard_key),
+                indexing.new_collection,
+                indexing.batch_megabytes and indexing.batch_megabytes * 1_000_000,
+            ),
         )
+
+
+def _access(indexing: Indexing) -> Access:
+    auth, pem = indexing.auth_method, indexing.tls
+    return Access(
+        indexing.url,
+        api_key=_secret(auth.api_key) if isinstance(auth, ApiKeyAuth) else None,
+        prefer_grpc=indexing.prefer_grpc,
+        grpc_port=indexing.grpc_port,
+        certificates=Certificates(pem.ca_certificate, pem.client_certificate, _secret(pem.client_key)),
+        headers=tuple((header.name, header.value.get_secret_value()) for header in indexing.headers),
+        proxy=_secret(indexing.proxy),
+    )
+
+
+class _Hidden(Protocol):
+    """Text of the configuration that does not show itself."""
+
+    def get_secret_value(self) -> str: ...
+
+
+def _secret(value: _Hidden | None) -> str | None:
+    """Its text; an empty one counts as none."""
+    return None if value is None else value.get_secret_value() or None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ Rules that every adapter keeps:
     (`docs/delivery.md`). `flush` returns when everything before it survives a loss of power, as far as the
     adapter can tell.
 2.  A refused `upsert` may have been stored in part; the whole batch then counts as unknown and is written again.
-3.  Only `create` and `create_indexes` change the shape of a collection; nothing ever recreates or deletes one.
+3.  Only `create`, `create_indexes` and `remember` change a collection itself; nothing ever recreates or deletes one.
 4.  Foreign exceptions are translated here, once, into those of `errors`.
 """
 
@@ -25,7 +25,7 @@ PointId = int | str
 """An unsigned 64-bit integer, or a UUID in lower-case hyphenated form (the only ids Qdrant has)."""
 
 Distance = Literal["cos", "dot", "euc", "manhattan"]
-IndexType = Literal["keyword", "integer", "datetime"]
+IndexType = Literal["keyword", "integer", "float", "bool", "datetime", "geo", "text", "uuid"]
 VectorKind = Literal["dense", "sparse", "multi"]
 
 
@@ -65,11 +65,29 @@ class VectorSchema:
 
 
 @dataclass(frozen=True, slots=True)
+class PayloadIndex:
+    """An index over a payload field.
+
+    `tenant`: most searches ask for one value of it. `filters_searches`: False for a field that only bookkeeping
+    filters on, which needs no links of its own in the search graph.
+    """
+
+    type: IndexType
+    tenant: bool = False
+    on_disk: bool = False
+    filters_searches: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """The shape of a collection: vector name (`vectors.UNNAMED` for the unnamed one) -> schema; indexed fields."""
+    """The shape of a collection: vector name (`vectors.UNNAMED` for the unnamed one) -> schema; path -> index type.
+
+    `replicas`: on how many nodes each point is to be.
+    """
 
     vectors: Mapping[str, VectorSchema]
     indexes: Mapping[str, IndexType | str] = field(default_factory=dict)
+    replicas: int = 1
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -126,6 +144,11 @@ class Store(Protocol):
     """One collection in a Qdrant. Safe to call from several threads at once."""
 
     @property
+    def engine(self) -> str:
+        """What answers there: Qdrant, and its version if it is a server."""
+        ...
+
+    @property
     def place(self) -> str:
         """Where the collection is, for a log line: never a secret."""
         ...
@@ -143,8 +166,24 @@ class Store(Protocol):
         """Create the collection. Its having appeared meanwhile is not an error."""
         ...
 
-    def create_indexes(self, fields: Mapping[str, IndexType]) -> None:
-        """Create the payload indexes that are missing; return when they serve filters."""
+    def create_indexes(self, indexes: Mapping[str, PayloadIndex]) -> None:
+        """Create the payload indexes that are missing, by path; return when they serve filters."""
+        ...
+
+    def recall(self) -> Mapping[str, Any] | None:
+        """What `remember` was given last; None when nothing was, or the collection does not exist."""
+        ...
+
+    def remember(self, note: Mapping[str, Any]) -> None:
+        """Keep a note (a small JSON object) with the collection; it outlives every point of every stream."""
+        ...
+
+    def require_write_access(self) -> None:
+        """Find out whether points may be written, without changing any.
+
+        Raises:
+            ConfigError: they may not.
+        """
         ...
 
     def upsert(self, points: Sequence[Point]) -> None:
@@ -153,6 +192,7 @@ class Store(Protocol):
         Every point is checked before anything is sent: vector names, kinds, dimensions, finite as float32.
 
         Raises:
+            PointRefusedError: Qdrant refuses one of them, and takes others.
             SystemFault: a point does not fit the collection (a bug above this layer).
             ConfigError: Qdrant refuses for good. TransientError: it may accept later.
         """
@@ -167,6 +207,14 @@ class Store(Protocol):
 
         However many they are, no request takes long, and what a try before has removed is not looked at again.
         `on_progress` is told now and then how many are gone.
+        """
+        ...
+
+    def keep_only(self, scope: Sequence[Condition], field: str, kept: Mapping[str, Sequence[PointId]]) -> None:
+        """Of the points in `scope` whose `field` is one of the keywords, delete those that are not kept for it.
+
+        For collections with replicas: unlike `delete`, which takes ids that were read from one replica, it reaches
+        points that only another one still holds. Best effort, where the limits of the collection allow such filters.
         """
         ...
 

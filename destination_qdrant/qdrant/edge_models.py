@@ -12,9 +12,22 @@ from typing import Any
 import orjson
 import qdrant_edge as edge
 
+from ..config import NewCollection
 from ..errors import ConfigError, SystemFault
 from ..vectors import Dense, Multi, ServerText, Sparse, Vector, unpack
-from .base import AnyOf, Below, Condition, Equals, IndexType, Missing, Point, PointId, StoredPoint, VectorSchema, Where
+from .base import (
+    AnyOf,
+    Below,
+    Condition,
+    Equals,
+    Missing,
+    PayloadIndex,
+    Point,
+    PointId,
+    StoredPoint,
+    VectorSchema,
+    Where,
+)
 
 # One engine call holds the interpreter lock, so other threads stand still for its time: 20 to 30 ms at this size.
 MAX_POINTS_A_CALL = 512
@@ -29,27 +42,78 @@ _DISTANCES = {
     "euc": edge.Distance.Euclid,
     "manhattan": edge.Distance.Manhattan,
 }
-_INDEX_TYPES: Mapping[IndexType, edge.PayloadSchemaType] = {
-    "keyword": edge.PayloadSchemaType.Keyword,
-    "integer": edge.PayloadSchemaType.Integer,
-    "datetime": edge.PayloadSchemaType.Datetime,
+_DATATYPES = {
+    "float32": None,  # what the engine stores unless told otherwise
+    "float16": edge.VectorStorageDatatype.Float16,
+    "uint8": edge.VectorStorageDatatype.Uint8,
 }
+_INDEXES: Mapping[str, Any] = {
+    "keyword": edge.KeywordIndexParams,
+    "integer": edge.IntegerIndexParams,
+    "float": edge.FloatIndexParams,
+    "bool": edge.BoolIndexParams,
+    "datetime": edge.DatetimeIndexParams,
+    "geo": edge.GeoIndexParams,
+    "text": edge.TextIndexParams,
+    "uuid": edge.UuidIndexParams,
+}
+
+# Qdrant's own defaults, needed because the engine takes all of the graph's settings or none.
+_HNSW_M = 16
+_HNSW_EF_CONSTRUCT = 100
+_HNSW_FULL_SCAN_KB = 10_000
 _PLAIN_KEY = re.compile(r"[\w-]+")
 
 
-def to_config(vectors: Mapping[str, VectorSchema]) -> edge.EdgeConfig:
+def to_config(vectors: Mapping[str, VectorSchema], new: NewCollection) -> edge.EdgeConfig:
     """The engine's settings for a new collection with these vectors."""
     sparse = {name: edge.EdgeSparseVectorParams() for name, schema in vectors.items() if schema.kind == "sparse"}
-    dense = {name: _to_params(schema) for name, schema in vectors.items() if name not in sparse}
-    # The log (wal_enabled) is what lets acknowledged points survive a kill, and it holds the engine's own lock.
-    return edge.EdgeConfig(vectors=dense, sparse_vectors=sparse, wal_enabled=True)
+    dense = {name: _to_params(schema, new) for name, schema in vectors.items() if name not in sparse}
+    return edge.EdgeConfig(
+        vectors=dense,
+        sparse_vectors=sparse,
+        hnsw_config=_to_hnsw(new),
+        quantization_config=_to_quantization(new),
+        payload_memory=None if new.payload_on_disk is None else _memory(on_disk=new.payload_on_disk),
+        # The log is what lets acknowledged points survive a kill, and it holds the engine's own lock.
+        wal_enabled=True,
+    )
 
 
-def _to_params(schema: VectorSchema) -> edge.EdgeVectorParams:
+def _to_params(schema: VectorSchema, new: NewCollection) -> edge.EdgeVectorParams:
     if schema.dimensions is None or schema.distance is None:
         raise SystemFault(f"A {schema.kind} vector needs dimensions and a distance.")
     multi = edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim) if schema.kind == "multi" else None
-    return edge.EdgeVectorParams(schema.dimensions, _DISTANCES[schema.distance], multivector_config=multi)
+    return edge.EdgeVectorParams(
+        schema.dimensions,
+        _DISTANCES[schema.distance],
+        multivector_config=multi,
+        datatype=_DATATYPES[new.datatype],
+        memory=_memory(on_disk=True) if new.vectors_on_disk else None,
+    )
+
+
+def _memory(*, on_disk: bool) -> edge.Memory:
+    return edge.Memory.Cold if on_disk else edge.Memory.Cached
+
+
+def _to_hnsw(new: NewCollection) -> edge.HnswIndexConfig | None:
+    if new.hnsw_m is None and new.hnsw_ef_construct is None:
+        return None
+    m = _HNSW_M if new.hnsw_m is None else new.hnsw_m  # 0 has a meaning of its own
+    return edge.HnswIndexConfig(m, new.hnsw_ef_construct or _HNSW_EF_CONSTRUCT, _HNSW_FULL_SCAN_KB)
+
+
+def _to_quantization(new: NewCollection) -> edge.QuantizationConfigType | None:
+    match new.quantization:
+        case "scalar":
+            return edge.ScalarQuantizationConfig(edge.ScalarType.Int8, memory=edge.Memory.Pinned)
+        case "binary":
+            return edge.BinaryQuantizationConfig(memory=edge.Memory.Pinned)
+        case "product":
+            return edge.ProductQuantizationConfig(edge.CompressionRatio.X16, memory=edge.Memory.Pinned)
+        case _:
+            return None
 
 
 def to_point(point: Point) -> edge.Point:
@@ -116,11 +180,6 @@ def to_path(field: str) -> str:
     return f'"{field}"'
 
 
-def from_path(path: str) -> str:
-    """The payload field behind a path made by `to_path`."""
-    return path[1:-1] if path.startswith('"') and path.endswith('"') else path
-
-
 def to_filter(where: Where) -> edge.Filter:
     """A filter as the engine takes it."""
     return edge.Filter(
@@ -141,14 +200,21 @@ def _to_condition(condition: Condition) -> edge.FieldCondition | edge.IsEmptyCon
             return edge.IsEmptyCondition(key)
 
 
-def to_index(field: str, index_type: IndexType) -> edge.UpdateOperation:
+def to_index(path: str, index: PayloadIndex) -> edge.UpdateOperation:
     """The operation that creates a payload index."""
-    return edge.UpdateOperation.create_field_index(to_path(field), _INDEX_TYPES[index_type])
+    options: dict[str, Any] = {}
+    if index.tenant:
+        options["is_tenant"] = True
+    if index.on_disk:
+        options["memory"] = _memory(on_disk=True)
+    if not index.filters_searches:
+        options["enable_hnsw"] = False
+    return edge.UpdateOperation.create_field_index(path, _INDEXES[index.type](**options))
 
 
 def from_indexes(schema: Mapping[str, edge.PayloadIndexInfo]) -> dict[str, str]:
-    """Indexed fields with their types, in the words of Qdrant's REST interface."""
-    return {from_path(path): str(index.data_type).rpartition(".")[2].lower() for path, index in schema.items()}
+    """Indexed paths with their types, in the words of Qdrant's REST interface."""
+    return {path: str(index.data_type).rpartition(".")[2].lower() for path, index in schema.items()}
 
 
 def from_id(point_id: Any) -> PointId:

@@ -15,12 +15,26 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import qdrant_edge as edge
 
+from ..config import Indexing, NewCollection
 from ..errors import ConnectorError, SystemFault
 from ..vectors import Dense
-from .base import CollectionInfo, IndexType, Point, PointId, ScoredPoint, StoredPoint, VectorSchema, Where, nobody
+from .base import (
+    AnyOf,
+    CollectionInfo,
+    Condition,
+    PayloadIndex,
+    Point,
+    PointId,
+    ScoredPoint,
+    StoredPoint,
+    VectorSchema,
+    Where,
+    nobody,
+)
 from .edge_models import (
     MAX_POINTS_A_CALL,
     from_id,
@@ -52,12 +66,26 @@ SCROLL_PAGE = 1000
 
 
 def open_embedded(
-    folder: Path, collection: str, *, read_only: bool = False, reserve_bytes: int = RESERVE
+    folder: Path,
+    collection: str,
+    *,
+    read_only: bool = False,
+    new_collection: NewCollection = NewCollection(),  # noqa: B008 -- frozen
+    notes: tuple[str, ...] = (),
+    reserve_bytes: int = RESERVE,
 ) -> EmbeddedStore:
     """Open a collection in a folder, as its one writer or only to see its shape.
 
-    With `read_only` nothing is created, nothing is locked, and no engine is started: `describe` (without indexes) is
-    the one call that works, also while another process writes.
+    With `read_only` nothing is created, nothing is locked, and no engine is started: `describe` (without indexes),
+    `recall` and `require_write_access` are the calls that work, also while another process writes.
+
+    Args:
+        folder: where collections are.
+        collection: its name, which is that of a folder therein.
+        read_only: only to look.
+        new_collection: how the collection is made when it is missing.
+        notes: what `EmbeddedStore.notes` says; see `in_vain`.
+        reserve_bytes: free space that no write may touch.
 
     Raises:
         ConfigError: the name, the folder or the collection in it cannot be used, or the disk is too full.
@@ -67,8 +95,8 @@ def open_embedded(
     if read_only:
         at.require_writable()
         at.require_space(reserve_bytes)
-        return EmbeddedStore(at, lock=None, reserve_bytes=reserve_bytes)
-    store = EmbeddedStore(at, lock=at.lock(), reserve_bytes=reserve_bytes)
+        return EmbeddedStore(at, lock=None, reserve_bytes=reserve_bytes, new=new_collection, notes=notes)
+    store = EmbeddedStore(at, lock=at.lock(), reserve_bytes=reserve_bytes, new=new_collection, notes=notes)
     try:
         store.load()
     except BaseException:
@@ -77,27 +105,54 @@ def open_embedded(
     return store
 
 
+def in_vain(indexing: Indexing) -> tuple[str, ...]:
+    """A sentence about the options that are set and mean nothing for a folder; none where there are none."""
+    new = indexing.new_collection
+    options = {
+        "tls": any((indexing.tls.ca_certificate, indexing.tls.client_certificate)),
+        "headers": bool(indexing.headers),
+        "proxy": indexing.proxy is not None,
+        "write_ordering": indexing.write_ordering != "weak",
+        "shard_key": indexing.shard_key is not None,
+        "new_collection.shard_number": (new.shard_number or 1) > 1,
+        "new_collection.replication_factor": (new.replication_factor or 1) > 1,
+        "new_collection.write_consistency_factor": (new.write_consistency_factor or 1) > 1,
+    }
+    named = ", ".join(f"indexing.{name}" for name, is_set in options.items() if is_set)
+    return (f"These options are for servers and have no effect on an embedded Qdrant: {named}.",) if named else ()
+
+
 class EmbeddedStore:
     """One embedded collection; see `base.Store`. Made by `open_embedded`."""
 
-    def __init__(self, at: CollectionFolder, *, lock: int | None, reserve_bytes: int) -> None:
+    def __init__(
+        self,
+        at: CollectionFolder,
+        *,
+        lock: int | None,
+        reserve_bytes: int,
+        new: NewCollection,
+        notes: tuple[str, ...],
+    ) -> None:
         """`lock` is the file descriptor that makes this process the writer; None for looking only."""
+        self.notes = notes
         self._at = at
         self._lock = lock
         self._reserve = reserve_bytes
+        self._new = new
         self._shard: edge.EdgeShard | None = None
         self._vectors: Mapping[str, VectorSchema] = {}
         self._writing = threading.RLock()
 
     @property
+    def engine(self) -> str:
+        """Its name; the version is that of the package."""
+        return "Qdrant"
+
+    @property
     def place(self) -> str:
         """The folder."""
         return self._at.place
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Nothing: a folder is reached in one way."""
-        return ()
 
     def load(self) -> None:
         """Start the engine on the collection, if there is one."""
@@ -134,11 +189,11 @@ class EmbeddedStore:
             self._require_space(0)
             self._discard_unfinished()
             with self._engine_errors():
-                shard = edge.EdgeShard.create(str(self._at.shard), to_config(vectors))
+                shard = edge.EdgeShard.create(str(self._at.shard), to_config(vectors, self._new))
             try:
                 with self._engine_errors():
                     shard.flush()
-                self._at.write_description(vectors)
+                self._at.write_description(vectors, self._new.parsed_metadata)
             except BaseException:
                 shard.close()
                 raise
@@ -169,15 +224,28 @@ class EmbeddedStore:
             # Killed while the engine laid out its files.
             return False
 
-    def create_indexes(self, fields: Mapping[str, IndexType]) -> None:
-        """Create the payload indexes that are missing."""
+    def create_indexes(self, indexes: Mapping[str, PayloadIndex]) -> None:
+        """Create the payload indexes that are missing. One that is there is kept: the engine would replace it."""
         shard = self._open_shard()
         with self._engine_errors():
             info = shard.info()
-        present = from_indexes(info.payload_schema)
-        for field, index_type in fields.items():
-            if field not in present:
-                self._update(to_index(field, index_type), info.points_count * INDEX_BYTES)
+            present = from_indexes(info.payload_schema)
+            missing = [to_index(path, index) for path, index in indexes.items() if path not in present]
+        for operation in missing:
+            self._update(operation, info.points_count * INDEX_BYTES)
+
+    def recall(self) -> Mapping[str, Any] | None:
+        """The note in the folder's description."""
+        return self._at.read_note()
+
+    def remember(self, note: Mapping[str, Any]) -> None:
+        """Keep a note in the folder's description."""
+        self._open_shard()
+        with self._writing:
+            self._at.write_note(note)
+
+    def require_write_access(self) -> None:
+        """Nothing is left to find out: `open_embedded` has looked at the folder, for reading too."""
 
     # ------------------------------------------------------------------------------------------------------
 
@@ -203,6 +271,11 @@ class EmbeddedStore:
         if not where.must:
             raise SystemFault("A deletion without a condition was asked for and refused; this is a bug.")
         self._update(edge.UpdateOperation.delete_points_by_filter(to_filter(where)), self.count(where) * DELETE_BYTES)
+
+    def keep_only(self, scope: Sequence[Condition], field: str, kept: Mapping[str, Sequence[PointId]]) -> None:
+        """See `base.Store`."""
+        found = self.scroll(Where((*scope, AnyOf(field, tuple(kept)))), (field,))
+        self.delete([point.id for point in found if point.id not in kept[point.payload[field]]])
 
     def _update(self, operation: edge.UpdateOperation, size: int) -> None:
         shard = self._open_shard()

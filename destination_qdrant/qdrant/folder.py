@@ -2,7 +2,8 @@
 
     <folder>/<collection>/lock               held by the one process that writes
     <folder>/<collection>/shard/             the engine's files
-    <folder>/<collection>/collection.json    what the collection stores; written last, so it means "created"
+    <folder>/<collection>/collection.json    what the collection stores; written last, so it means "created".
+                                             Beside it the user's metadata, and a note of the connector
 
 Nothing here knows the engine.
 """
@@ -99,6 +100,24 @@ class CollectionFolder:
         Raises:
             ConfigError: there is a collection, but not one that can be opened.
         """
+        described = self._read()
+        if described is None:
+            return None
+        try:
+            return {name: VectorSchema(**schema) for name, schema in described["vectors"].items()}
+        except (AttributeError, KeyError, TypeError) as error:
+            raise self.damaged() from error
+
+    def read_note(self) -> dict[str, Any] | None:
+        """What `write_note` was given last; None when nothing was, or there is no collection.
+
+        Raises:
+            ConfigError: there is a collection, but not one that can be opened.
+        """
+        note = (self._read() or {}).get("note")
+        return note if isinstance(note, dict) else None
+
+    def _read(self) -> dict[str, Any] | None:
         with self._os_errors():
             if not os.path.lexists(self.description):
                 return None
@@ -106,22 +125,33 @@ class CollectionFolder:
             if not self.has_shard():
                 raise self.damaged()
         try:
-            described = orjson.loads(raw)
+            described: dict[str, Any] = orjson.loads(raw)
             if described["format_version"] == FORMAT_VERSION:
-                return {name: VectorSchema(**schema) for name, schema in described["vectors"].items()}
-        except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError) as error:
+                return described
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise self.damaged() from error
         raise ConfigError(
             f"The embedded collection at {self.path} was written in another format than {FORMAT_VERSION}, the one "
             "this version of the connector knows; use the version that wrote it, or another collection."
         )
 
-    def write_description(self, vectors: Mapping[str, VectorSchema]) -> None:
+    def write_description(self, vectors: Mapping[str, VectorSchema], metadata: Mapping[str, Any]) -> None:
         """Say durably what the collection stores; until then it does not exist."""
-        content: dict[str, Any] = {
-            "format_version": FORMAT_VERSION,
-            "vectors": {name: asdict(schema) for name, schema in vectors.items()},
-        }
+        described = {name: asdict(schema) for name, schema in vectors.items()}
+        self._write({"format_version": FORMAT_VERSION, "vectors": described, "metadata": dict(metadata)})
+
+    def write_note(self, note: Mapping[str, Any]) -> None:
+        """Keep a note beside what the collection stores; a kill leaves the one before, or this one.
+
+        Raises:
+            ConfigError: there is no collection that can be opened, or no room.
+        """
+        described = self._read()
+        if described is None:
+            raise self.damaged()  # it was there when it was opened
+        self._write(described | {"note": dict(note)})
+
+    def _write(self, content: Mapping[str, Any]) -> None:
         with self._os_errors():
             draft = self.description.with_suffix(".new")
             if draft.is_symlink():

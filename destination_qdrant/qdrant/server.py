@@ -1,39 +1,42 @@
-"""A collection on a Qdrant server, over REST or gRPC (`server_client` and `server_models` are its other parts).
+"""A collection on a Qdrant server, over REST or gRPC.
 
-Rules that make `base.Store`'s promises true here:
+Its parts:
 
-1.  Every write waits, and only the status *completed* counts; *acknowledged* and *wait_timeout* are tried again.
-2.  A failed write is sent again whole: the server may have applied all, some or none of it, and ids make that safe.
-3.  A failed creation is answered by looking whether it took effect, never by creating blindly.
-4.  A request that is too large is sent in halves.
-5.  Deletes carry no `timeout` of their own: over REST the client would use the same number as HTTP timeout.
-6.  A filter that excludes what one run wrote also matches what later runs write, and a proxy may carry a request out long
-    after it was given up. Such a removal goes by id: the ids were looked up before it was sent. A filter by generation
-    matches old points only, whenever it is carried out.
-7.  Once the server has answered, an answer that is not Qdrant's comes from something before it, and is tried again.
-8.  Points are sent as bytes (`server_upserts`), everything else goes through qdrant-client's own calls.
+    server_client       how a client is made, and what its exceptions mean
+    server_calls        one call: tried again while that may help
+    server_collection   the collection itself
+    server_writer       writes, in the batches and by the rules that a server needs
+    server_models       our types and the client's
+
+Once the server has answered, an answer that is not Qdrant's comes from something before it, and is tried again.
 """
 
 from __future__ import annotations
 
-import random
-import re
+import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, Final
+from uuid import UUID
 
 from qdrant_client import QdrantClient, models
 
-from ..errors import ConfigError, ConnectorError, SystemFault
-from ..retry import Retryable, RetryPolicy
-from ..retry import call as with_retries
+from ..config import NewCollection
+from ..errors import ConfigError, SystemFault
+from ..payload import NOTE
 from ..vectors import UNNAMED, Dense
-from .address import Address, parse_address
+from .access import Access
+from .address import Address, candidates
 from .base import (
+    AnyOf,
+    Below,
     CollectionInfo,
+    Condition,
     Equals,
-    IndexType,
+    PayloadIndex,
     Point,
     PointId,
     ScoredPoint,
@@ -42,104 +45,98 @@ from .base import (
     Where,
     nobody,
 )
-from .outage import Outage, Tell, silent
-from .server_client import BulkOverGrpc, BulkOverRest, Connect, completed, headers, translated
-from .server_errors import AlreadyExistsError, Call, CollectionMissingError, ExactCountError, TooLargeError
-from .server_models import client_filter, collection_info, create_arguments, path, point_id
-from .server_upserts import in_parts
-from .validation import check_points
+from .discovery import find
+from .limits import in_allowed_filters, in_allowed_groups
+from .server_bulk import BulkOverGrpc, BulkOverRest
+from .server_calls import CHECK, WRITE, Calls, Patience, writing
+from .server_client import Connect, wire
+from .server_collection import NOTE_POINT, ServerCollection
+from .server_errors import ExactCountError, ShardKeyMissingError, TooLargeError
+from .server_models import client_filter, leftovers_filter, path, point_id
+from .server_writer import Routing, ServerWriter
+from .version import OLDEST, Version
 
-T = TypeVar("T")
+__all__ = ["CHECK", "DEFAULTS", "WRITE", "Options", "Patience", "Routing", "ServerStore", "open_server", "writing"]
+
+_TELL_EVERY_PAGES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long one call may take, how long it is repeated, and who is told when that takes long.
+class Options:
+    """What the configuration says about writing; `batch_bytes` is how large a request becomes, None as it is best."""
 
-    Until something was answered, the address may be wrong or the server off: that is to be said within minutes.
-    """
-
-    timeout: int
-    retry: RetryPolicy
-    first_seconds: float = 60
-    clock: Callable[[], float] = time.monotonic
-    log: Tell = silent
-
-    def policy(self, *, answered: bool) -> RetryPolicy:
-        """How to repeat a call, once there has been an answer or before."""
-        if answered:
-            return self.retry
-        return replace(self.retry, budget_seconds=min(self.first_seconds, self.retry.budget_seconds))
+    routing: Routing = field(default_factory=Routing)
+    new_collection: NewCollection = field(default_factory=NewCollection)
+    batch_bytes: int | None = None
 
 
-def writing(timeout: int, retry_seconds: float) -> Patience:
-    """For a sync: a cluster with a hanging node answers after 10 s, a collection that waits for its optimizer after much more."""
-    return Patience(timeout, RetryPolicy(retry_seconds, first_wait=0.5, longest_wait=30))
+DEFAULTS: Final = Options()
 
 
-WRITE: Final = writing(60, 300)
-CHECK: Final = Patience(10, RetryPolicy(10, first_wait=0.25, longest_wait=2))
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How the server was reached; `notes` are sentences for a warning log."""
 
-#: As many as `indexing.batch_size` may ask for; whoever wants fewer hands over fewer.
-_MOST_POINTS: Final = 4_096
-_MOST_IDS: Final = 5_000
-_PAGE: Final = 1_000
-#: A filter delete of so many points takes a second or two; of a million it would outlast any timeout.
-_MOST_BY_FILTER: Final = 20_000
-_TELL_EVERY_PAGES: Final = 50
-_LONGEST_NAME: Final = 255
+    client: QdrantClient
+    address: Address
+    over_grpc: bool
+    version: Version = OLDEST
+    notes: tuple[str, ...] = ()
 
 
 def open_server(
-    url: str,
+    access: Access,
     collection: str,
     *,
-    api_key: str | None,
-    prefer_grpc: bool,
     patience: Patience = WRITE,
     sleep: Callable[[float], object] = time.sleep,
-    grpc_port: int | None = None,
+    options: Options = DEFAULTS,
 ) -> ServerStore:
-    """The collection on the server at this URL; nothing but the gRPC port is asked for an answer yet.
+    """The collection on the server that is meant, once that has answered.
 
     Args:
-        url: http(s)://host[:port][/prefix]
+        access: the way to the server.
         collection: its name, or that of an alias.
-        api_key: None for no key.
-        prefer_grpc: use gRPC when it answers within a few seconds.
         patience: how long calls may take and are repeated.
         sleep: waits between tries; it may raise to stop them.
-        grpc_port: where gRPC is, when `Address.grpc_port` cannot know it.
+        options: how it is written to.
 
     Raises:
-        ConfigError: the URL, the name or the key cannot be used.
+        ConfigError: something of the configuration cannot be used, or no Qdrant is where it says.
+        TransientError: nothing answers there.
     """
-    address = parse_address(url)
     _check_name(collection)
-    connect = Connect(address, headers(api_key))
-    port = grpc_port or address.grpc_port
-    notes: list[str] = []
-    if prefer_grpc and not connect.answers_grpc(port):
-        notes.append(_no_grpc(address, port))
-        prefer_grpc = False
-    client = connect.client(patience.timeout, port if prefer_grpc else None)
-    return ServerStore(
-        client, address, collection, over_grpc=prefer_grpc, patience=patience, sleep=sleep, notes=tuple(notes)
-    )
+    prepared = wire(access)
+    connects = [Connect.to(address, prepared) for address in candidates(access.url, secret=access.has_secret)]
+    first = connects[0].address
+    searching = Calls(first, collection, patience=patience, sleep=sleep)
+    found = searching.run(searching.about("reach", "no right"), lambda: find(access, connects, patience.timeout))
+    client = found.connect.client(patience.timeout, found.grpc_port)
+    notes = (*found.notes, *_unprotected(access, found.address))
+    connection = Connection(client, found.address, found.grpc_port is not None, found.version, notes)
+    calls = Calls(found.address, collection, patience=patience, sleep=sleep, answered=True)
+    return ServerStore(connection, calls, timeout=patience.timeout, options=options)
 
 
-def _no_grpc(address: Address, port: int | None) -> str:
-    if port is None:
-        return f"indexing.prefer_grpc is on, but gRPC cannot go through the path in {address.url}: REST is used."
-    return (
-        f"indexing.prefer_grpc is on, but gRPC port {port} of {address.host} does not answer:"
-        " REST is used, which is slower."
-    )
+def _unprotected(access: Access, address: Address) -> Iterator[str]:
+    if address.https:
+        return
+    if access.api_key is not None:
+        yield (
+            "The API key is sent without encryption, because indexing.url does not begin with https://;"
+            " use https where the server has it."
+        )
+    if access.certificates:
+        yield "indexing.tls is not used, because indexing.url begins with http://."
 
 
 def _matches_what_comes(where: Where) -> bool:
-    """Whether points that are written later can match as well: those that are not of the run that the filter spares."""
-    return any(isinstance(condition, Equals) for condition in where.must_not)
+    """Whether points that are written later can match as well: those that are not of the run that the filter spares.
+
+    They cannot where the filter has an upper bound, which is that of a generation or of a time.
+    """
+    bounded = any(isinstance(condition, Below) for condition in where.must)
+    return not bounded and any(isinstance(condition, Equals) for condition in where.must_not)
 
 
 def _check_name(collection: str) -> None:
@@ -147,149 +144,122 @@ def _check_name(collection: str) -> None:
         raise ConfigError('indexing.collection must be a name without "/", and not empty.')
 
 
-def _check_new_name(collection: str) -> None:
-    """Checked for creation only: collections of old servers may still have such names."""
-    if re.search(r'[<>:"/\\|?*\0\x1f]', collection) or len(collection.encode()) > _LONGEST_NAME:
-        raise ConfigError(
-            "indexing.collection names a collection that does not exist and cannot be created:"
-            f' a name holds none of < > : " \\ | ? * and at most {_LONGEST_NAME} bytes.'
-        )
-
-
 class ServerStore:
-    """`base.Store` on a server. `notes` are sentences for a warning log."""
+    """`base.Store` on a server, put together of its parts."""
 
-    def __init__(
-        self,
-        client: QdrantClient,
-        address: Address,
-        collection: str,
-        *,
-        over_grpc: bool,
-        patience: Patience,
-        sleep: Callable[[float], object],
-        notes: tuple[str, ...],
-    ) -> None:
-        self.notes = notes
-        self._client = client
-        self._address = address
-        self._collection = collection
-        self._over_grpc = over_grpc
-        self._bulk = (
-            BulkOverGrpc(client, collection, patience.timeout) if over_grpc else BulkOverRest(client, collection)
+    def __init__(self, connection: Connection, calls: Calls, *, timeout: int, options: Options = DEFAULTS) -> None:
+        """`timeout` is the deadline of a bulk request, in seconds."""
+        self._connection = connection
+        self._client = client = connection.client
+        self._calls = calls
+        routing, most_bytes = options.routing, options.batch_bytes
+        self._shard_key = routing.shard_key
+        self._collection = ServerCollection(
+            client,
+            calls,
+            version=connection.version,
+            new_collection=options.new_collection,
+            shard_key=self._shard_key,
         )
-        self._patience = patience
-        self._sleep = sleep
-        self._outage = Outage(address.url, patience.log, patience.clock)
-        # These only ever change from one valid value to another, so threads need no lock around them.
-        self._answered = False
-        self._info: CollectionInfo | None = None
-        self._most_points = _MOST_POINTS
-        self._page_size = _PAGE
+        bulk = (
+            BulkOverGrpc(client, calls.collection, routing, timeout=timeout, most_bytes=most_bytes)
+            if connection.over_grpc
+            else BulkOverRest(client, calls.collection, routing, most_bytes=most_bytes)
+        )
+        self._writer = ServerWriter(client, calls, self._collection, bulk, routing)
+        self._page_size: int | None = None  # learned from a refusal
+
+    @property
+    def engine(self) -> str:
+        """Name and version."""
+        return f"Qdrant {self._connection.version}"
 
     @property
     def place(self) -> str:
         """URL, transport and collection."""
-        return f'{self._address.url} ({"gRPC" if self._over_grpc else "REST"}), collection "{self._collection}"'
+        transport = "gRPC" if self._connection.over_grpc else "REST"
+        return f'{self._connection.address.url} ({transport}), collection "{self._calls.collection}"'
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How it was reached, and what the state of the collection means."""
+        return (*self._connection.notes, *self._collection.notes)
 
     # ------------------------------------------------------------------------------------------------------
     # The collection
 
     def describe(self) -> CollectionInfo | None:
         """See `base.Store`."""
-        self._info = self._run(self._call("read", "read access"), self._read)
-        return self._info
+        return self._collection.describe()
 
     def create(self, vectors: Mapping[str, VectorSchema]) -> None:
         """See `base.Store`."""
-        _check_new_name(self._collection)
-        call = self._call("create", "global manage rights, unless the collection is created beforehand")
-        self._run(call, lambda: self._create_once(vectors, call))
-        self._info = None
+        self._collection.create(vectors)
 
-    def create_indexes(self, fields: Mapping[str, IndexType]) -> None:
-        """See `base.Store`. An index of another type is left alone: creating it again would replace it."""
-        existing = self._shape(fresh=True).indexes
-        for field, kind in fields.items():
-            if field not in existing:
-                self._create_index(field, kind)
-        self._info = None
+    def create_indexes(self, indexes: Mapping[str, PayloadIndex]) -> None:
+        """See `base.Store`."""
+        self._collection.require_shard_key()
+        self._collection.create_indexes(indexes)
 
-    def _create_index(self, field: str, kind: IndexType) -> None:
-        call = self._call("create an index in", "write access to the whole collection (not to points only)")
-        try:
-            self._run(call, lambda: self._create_index_once(field, kind, call))
-        except ConnectorError:
-            # another writer's, or that of a try whose answer was lost
-            if field not in self._shape(fresh=True).indexes:
-                raise
+    def recall(self) -> Mapping[str, Any] | None:
+        """See `base.Store`."""
+        return self._collection.recall()
 
-    def _create_index_once(self, field: str, kind: IndexType, call: Call) -> None:
-        result = self._client.create_payload_index(
-            self._collection, path(field), models.PayloadSchemaType(kind), wait=True
-        )
-        completed(result, call)
+    def remember(self, note: Mapping[str, Any]) -> None:
+        """See `base.Store`. In the metadata, else at a point that no search returns."""
+        if self._collection.keep_in_metadata(note):
+            self.delete([NOTE_POINT])
+        else:
+            self.upsert([Point(NOTE_POINT, {}, {NOTE: dict(note)})])
 
-    def _create_once(self, vectors: Mapping[str, VectorSchema], call: Call) -> None:
-        if self._read() is not None:
-            return
-        try:
-            self._client.create_collection(self._collection, **create_arguments(vectors))
-        except Exception as error:
-            # Whatever went wrong: an answer that was lost on the way is no failure. What else the look shows
-            # or raises is dealt with by `_run`, which also translates this error if it was one.
-            failure = translated(error, call)
-            if isinstance(failure, AlreadyExistsError):
-                return
-            if isinstance(failure, Retryable) and self._read() is not None:
-                return
-            raise failure from error
-
-    def _read(self) -> CollectionInfo | None:
-        try:
-            return collection_info(self._client.get_collection(self._collection))
-        except Exception as error:  # translated here to tell a collection that is missing from a failure
-            failure = translated(error, self._call("read", "read access"))
-            if isinstance(failure, CollectionMissingError):
-                return None
-            raise failure from error
-
-    def _shape(self, *, fresh: bool = False) -> CollectionInfo:
-        info = self.describe() if fresh else self._info or self.describe()
-        if info is None:
-            raise ConfigError(f"The collection does not exist: {self.place}. Check indexing.collection.")
-        return info
+    def require_write_access(self) -> None:
+        """See `base.Store`: the removal of a point that nobody has."""
+        with suppress(ShardKeyMissingError):  # the first sync creates it
+            self.delete([str(UUID(bytes=secrets.token_bytes(16)))])
 
     # ------------------------------------------------------------------------------------------------------
     # Writing
 
     def upsert(self, points: Sequence[Point]) -> None:
         """See `base.Store`."""
-        check_points(points, self._shape())
-        encoded = list(map(self._bulk.encode, points))
-        for part in in_parts(encoded, self._most_points, self._bulk.most_bytes):
-            self._in_halves(part, self._upsert)
+        self._writer.upsert(points)
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """See `base.Store`."""
-        for start in range(0, len(ids), _MOST_IDS):
-            self._in_halves(ids[start : start + _MOST_IDS], self._delete_ids)
+        self._writer.delete(ids)
 
     def delete_where(self, where: Where, on_progress: Callable[[int], object] = nobody) -> None:
         """See `base.Store`. By filter where that is harmless and soon done, and the rate limit lets it pass; else by id."""
         if not where.must:
             raise SystemFault("A deletion without a condition was asked for and refused; this is a bug.")
-        if (condition := client_filter(where)) is None:
+        harmless = not _matches_what_comes(where)
+        if harmless and self.count(where) <= self._collection.limits.by_filter and self._delete_filtered(where):
             return
-        if _matches_what_comes(where) or self.count(where) > _MOST_BY_FILTER:
-            self._delete_pages(where, on_progress)
-            return
-        call = self._call("delete points from", "write access")
-        selector = models.FilterSelector(filter=condition)
+        self._delete_pages(where, on_progress)
+        if harmless and self._collection.shape().replicas > 1:
+            self._delete_filtered(where)  # what another replica still holds, and the one that was read does not
+
+    def _delete_filtered(self, where: Where) -> bool:
+        """Whether the rate limit let it pass."""
         try:
-            self._run(call, lambda: completed(self._client.delete(self._collection, selector, wait=True), call))
+            for condition in self._conditions(where):
+                self._writer.delete_by_filter(condition)
         except TooLargeError:
-            self._delete_pages(where, on_progress)
+            return False
+        return True
+
+    def keep_only(self, scope: Sequence[Condition], field: str, kept: Mapping[str, Sequence[PointId]]) -> None:
+        """See `base.Store`. Every replica looks for itself what matches."""
+        limits = self._collection.limits
+        spare_conditions = limits.conditions - len(scope) - 1
+        for group in in_allowed_groups(kept, limits.values, spare_conditions * limits.values):
+            self._delete_leftovers(Where((*scope, AnyOf(field, tuple(group)))), list(chain(*group.values())))
+
+    def _delete_leftovers(self, scope: Where, kept: Sequence[PointId]) -> None:
+        condition = leftovers_filter(scope, kept, self._collection.limits.values)
+        if condition is not None:
+            with suppress(TooLargeError):  # more than the rate limit lets pass at once
+                self._writer.delete_by_filter(condition)
 
     def _delete_pages(self, where: Where, on_progress: Callable[[int], object]) -> None:
         removed = 0
@@ -306,33 +276,6 @@ class ServerStore:
         """See `base.Store`."""
         self._client.close()
 
-    def _upsert(self, points: Sequence[bytes]) -> None:
-        call = self._call("write points into", "write access")
-        try:
-            self._run(call, lambda: completed(self._bulk.upsert(points), call))
-        except TooLargeError as error:
-            self._most_points = min(self._most_points, error.allowed or self._most_points)
-            raise
-        except ConfigError:
-            self._info = None  # it may have been changed by someone: look again before the next write
-            raise
-
-    def _delete_ids(self, ids: Sequence[PointId]) -> None:
-        call = self._call("delete points from", "write access")
-        selector = models.PointIdsList(points=list(ids))
-        self._run(call, lambda: completed(self._client.delete(self._collection, selector, wait=True), call))
-
-    def _in_halves(self, items: Sequence[T], send: Callable[[Sequence[T]], None]) -> None:
-        """Send them together, or in smaller parts for as long as the server finds the request too large."""
-        try:
-            send(items)
-        except TooLargeError as error:
-            if len(items) == 1:
-                raise
-            step = min(error.allowed or len(items), (len(items) + 1) // 2)
-            for start in range(0, len(items), step):
-                self._in_halves(items[start : start + step], send)
-
     # ------------------------------------------------------------------------------------------------------
     # Reading
 
@@ -343,87 +286,77 @@ class ServerStore:
 
     def count(self, where: Where) -> int:
         """See `base.Store`; an estimate only where strict mode refuses exact counts."""
-        if (condition := client_filter(where)) is None:
-            return 0
-        call = self._call("count points of", "read access")
+        return sum(map(self._count, self._conditions(where)))
+
+    def _count(self, condition: models.Filter) -> int:
+        call = self._calls.about("count points of", "read access")
 
         def counted(*, exact: bool) -> int:
-            return self._run(call, lambda: self._client.count(self._collection, condition, exact=exact).count)
+            return self._calls.run(
+                call,
+                lambda: (
+                    self._client.count(
+                        self._calls.collection, condition, exact=exact, shard_key_selector=self._shard_key
+                    ).count
+                ),
+            )
 
         try:
-            return counted(exact=True)
+            return counted(exact=self._collection.limits.exact_counts)
         except ExactCountError:
             return counted(exact=False)
 
     def search(self, name: str, vector: Dense, limit: int) -> list[ScoredPoint]:
         """See `base.Store`."""
         using = None if name == UNNAMED else name
-        found = self._run(
-            self._call("search", "read access"),
+        found = self._calls.run(
+            self._calls.about("search", "read access"),
             lambda: self._client.query_points(
-                self._collection, vector.values(), using=using, limit=limit, with_payload=True
+                self._calls.collection,
+                vector.values(),
+                using=using,
+                limit=limit,
+                with_payload=True,
+                shard_key_selector=self._shard_key,
             ),
         )
         return [ScoredPoint(point_id(hit.id), hit.score, hit.payload or {}) for hit in found.points]
 
+    def _conditions(self, where: Where) -> Iterator[models.Filter]:
+        """The filters that the limits of the collection allow; none when nothing can match."""
+        for part in in_allowed_filters(where, self._collection.limits.values):
+            if condition := client_filter(part):
+                yield condition
+
     def _pages(self, where: Where, fields: Sequence[str]) -> Iterator[list[StoredPoint]]:
-        condition = client_filter(where)
-        offset: models.ExtendedPointId | None = None
-        while condition is not None:
-            records, offset = self._page(condition, fields, offset)
-            yield [StoredPoint(point_id(record.id), record.payload or {}) for record in records]
-            if offset is None:
-                return
+        for condition in self._conditions(where):
+            offset: models.ExtendedPointId | None = None
+            while True:
+                records, offset = self._page(condition, fields, offset)
+                yield [StoredPoint(point_id(record.id), record.payload or {}) for record in records]
+                if offset is None:
+                    break
 
     def _page(
         self, condition: models.Filter, fields: Sequence[str], offset: models.ExtendedPointId | None
     ) -> tuple[list[models.Record], models.ExtendedPointId | None]:
-        call = self._call("read points of", "read access")
+        call = self._calls.about("read points of", "read access")
         wanted = [path(field) for field in fields] or False
+        size = self._page_size or self._collection.limits.page
         try:
-            return self._run(
+            return self._calls.run(
                 call,
                 lambda: self._client.scroll(
-                    self._collection, condition, limit=self._page_size, offset=offset, with_payload=wanted
+                    self._calls.collection,
+                    condition,
+                    limit=size,
+                    offset=offset,
+                    with_payload=wanted,
+                    shard_key_selector=self._shard_key,
                 ),
             )
         except TooLargeError as error:
-            if error.allowed is None or error.allowed >= self._page_size:
+            if error.allowed is None or error.allowed >= size:
                 raise
             self._page_size = error.allowed
         return self._page(condition, fields, offset)
-
-    # ------------------------------------------------------------------------------------------------------
-    # Calls and their failures
-
-    def _call(self, verb: str, right: str) -> Call:
-        return Call(
-            f'{verb} collection "{self._collection}"',
-            right,
-            self._address.url,
-            loopback=self._address.is_loopback,
-            answered=self._answered,
-        )
-
-    def _run(self, call: Call, attempt: Callable[[], T]) -> T:
-        """The attempt's result; its foreign exceptions are translated here and nowhere else."""
-
-        def once() -> T:
-            try:
-                return attempt()
-            except (Retryable, ConnectorError):
-                raise
-            except Exception as error:  # the client raises what its HTTP library and its converters raise
-                raise translated(error, call) from error
-
-        with self._outage.watch() as on_wait:
-            result = with_retries(
-                self._patience.policy(answered=self._answered),
-                once,
-                clock=self._patience.clock,
-                sleep=self._sleep,
-                jitter=random.random,  # spreads waits, guards nothing
-                on_wait=on_wait,
-            )
-        self._answered = True
-        return result

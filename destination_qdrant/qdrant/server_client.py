@@ -5,30 +5,29 @@ qdrant-client wraps REST failures in its own exceptions and lets gRPC's through 
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from json import JSONDecodeError
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import grpc  # type: ignore[import-untyped]  # grpcio ships no types
 import httpx
 from qdrant_client import QdrantClient, models
-from qdrant_client import grpc as messages
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
-from qdrant_client.conversions.conversion import GrpcToRest
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from ..errors import ConfigError, ConnectorError, SystemFault
+from ..errors import ConnectorError, SystemFault
 from ..retry import Retryable
+from . import proxies, tls
+from .access import Access
 from .address import Address
+from .rest_transport import RestTransport
 from .server_errors import Answer, Call, NoAnswer, refused, unanswered, unfinished
-from .server_upserts import json_point, json_request, packed_point, packed_request
-
-PROBE_SECONDS: Final = 3
-_CONNECT_SECONDS: Final = 5.0
 
 #: Pings find a connection that died silently; without the http2 limit gRPC notices only after a minute.
 #: After an outage the client is back within a second instead of several.
@@ -43,135 +42,128 @@ _GRPC_OPTIONS: Final = {
 }
 
 
-def headers(api_key: str | None) -> dict[str, str]:
-    """The key as a header: given as `api_key`, the client warns on stderr about http, which is the user's choice."""
-    if api_key is None:
-        return {}
-    key = api_key.strip()
-    if not re.fullmatch(r"[!-~]+", key):
-        raise ConfigError("indexing.auth_method.api_key is empty or holds characters that no API key has.")
-    return {"api-key": key}
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What all clients of one configuration have in common. `proxy` is that of the configuration."""
+
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    context: ssl.SSLContext = field(default_factory=httpx.create_ssl_context)
+    credentials: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    proxy: str | None = field(default=None, repr=False)
+
+
+def wire(access: Access) -> Wire:
+    """Get ready.
+
+    Raises:
+        ConfigError: a key, a header, a certificate or the proxy cannot be used; names the field.
+    """
+    return Wire(
+        headers=access.all_headers(),
+        context=tls.context(access.certificates),
+        credentials=tls.grpc_credentials(access.certificates),
+        proxy=None if access.proxy is None else proxies.with_port(access.proxy, proxies.FIELD),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Makes clients for one address."""
+    """Makes clients for one address. `rest_proxy` is a URL, `address.proxy` says what names it."""
 
     address: Address
-    headers: dict[str, str]
+    wire: Wire = field(default_factory=Wire)
+    rest_proxy: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def to(cls, address: Address, wire: Wire) -> Self:
+        """Find out which proxy leads there, if any."""
+        if wire.proxy is not None:
+            return cls(replace(address, proxy=proxies.FIELD), wire, wire.proxy)
+        proxy = proxies.of_environment(address)
+        return cls(replace(address, proxy=proxies.ENVIRONMENT if proxy else ""), wire, proxy)
 
     def client(self, timeout: int, grpc_port: int | None) -> QdrantClient:
         """A client whose calls take at most `timeout` seconds each; over gRPC when there is a port for it."""
+        address = self.address
         return QdrantClient(
-            host=self.address.host,
-            port=self.address.port,
-            https=self.address.https,
-            prefix=self.address.prefix or None,
-            headers=self.headers,
+            host=address.host,
+            port=address.port,
+            https=address.https,
+            prefix=address.prefix or None,
+            headers=dict(self.wire.headers),
             timeout=timeout,
             prefer_grpc=grpc_port is not None,
             grpc_port=grpc_port or 0,
-            grpc_options=dict(_GRPC_OPTIONS),
+            grpc_options=self._grpc_options(),
             check_compatibility=False,  # it warns on stderr, and from a thread
             cloud_inference=True,  # texts for the server to embed are passed on, not embedded by the client
-            event_hooks={"request": [_limit_connect]},
+            transport=RestTransport(self.wire.context, proxy=self.rest_proxy, loopback=address.is_loopback),
         )
 
-    def answers_grpc(self, port: int | None) -> bool:
-        """Whether a Qdrant answers there (this call needs no key)."""
-        if port is None:
-            return False
-        probe = self.client(PROBE_SECONDS, port)
+    def ask(self, seconds: int, grpc_port: int | None) -> tuple[str, str]:
+        """What the server says it is, and of which version. This takes no key; what is raised is for `outcome`."""
+        client = self.client(seconds, grpc_port)
         try:
-            probe.info()
-        except (grpc.RpcError, QdrantException):  # the second one is a rate limit that says how long
-            return False
+            info = client.info()
         finally:
-            probe.close()
-        return True
+            client.close()
+        return info.title, info.version
 
+    @property
+    def leads_grpc(self) -> bool:
+        """Whether gRPC's library can go through the proxy of the configuration: it passes over one that speaks TLS."""
+        return self.wire.proxy is None or self.wire.proxy.startswith("http:")
 
-def _limit_connect(request: httpx.Request) -> None:
-    """The client knows one timeout for everything; a dead host need not take a minute to be found dead."""
-    timeout = request.extensions["timeout"]
-    timeout["connect"] = min(_CONNECT_SECONDS, timeout["connect"])
-
-
-class BulkOverGrpc:
-    """Upserts as bytes over the client's own channel, which its generated stub would only take as models."""
-
-    encode = staticmethod(packed_point)
-    most_bytes = 16_000_000
-
-    def __init__(self, client: QdrantClient, collection: str, timeout: int) -> None:
-        self._collection = collection
-        self._timeout = timeout
-        client.grpc_points  # noqa: B018 -- opens the channel
-        (channel, *_) = client._client._grpc_channel_pool  # type: ignore[attr-defined]  # noqa: SLF001 -- there is no other way to it
-        self._call = channel.unary_unary(
-            "/qdrant.Points/Upsert", response_deserializer=messages.PointsOperationResponse.FromString
-        )
-
-    def upsert(self, points: Sequence[bytes]) -> models.UpdateResult:
-        """Send them; returns what became of them."""
-        answer = self._call(packed_request(self._collection, points), timeout=self._timeout)
-        return GrpcToRest.convert_update_result(answer.result)
-
-
-class BulkOverRest:
-    """Upserts as bytes over the client's own connections."""
-
-    encode = staticmethod(json_point)
-    most_bytes = 4_000_000
-
-    def __init__(self, client: QdrantClient, collection: str) -> None:
-        self._collection = collection
-        self._rest = client.http.client
-
-    def upsert(self, points: Sequence[bytes]) -> models.UpdateResult:
-        """Send them; returns what became of them."""
-        answer = self._rest.request(
-            type_=dict[str, Any],
-            method="PUT",
-            url="/collections/{collection_name}/points",
-            path_params={"collection_name": self._collection},
-            params={"wait": "true"},
-            headers={"Content-Type": "application/json"},
-            content=json_request(points),
-        )
-        try:
-            return models.UpdateResult(**answer["result"])
-        except (LookupError, TypeError, ValueError) as error:
-            raise ResponseHandlingException(ValueError("no result")) from error
+    def _grpc_options(self) -> dict[str, Any]:
+        options = {**_GRPC_OPTIONS, **self.wire.credentials}
+        if self.wire.proxy is not None:
+            # Else gRPC's library would let NO_PROXY win over the configuration; it reads both only then.
+            os.environ["no_grpc_proxy"] = ""  # noqa: SIM112 -- its name in that library
+            options["grpc.http_proxy"] = self.wire.proxy
+        return options
 
 
 # ----------------------------------------------------------------------------------------------------------
 # What it raises
 
 
-def translated(  # noqa: PLR0911 -- one line for each kind
-    error: Exception, call: Call
-) -> Retryable | ConnectorError:
+def translated(error: Exception, call: Call) -> Retryable | ConnectorError:
     """What any exception of a call to the client means."""
-    match error:
-        case Retryable() | ConnectorError():
-            return error
-        case ResourceExhaustedResponse():
-            return refused(Answer(429, error.message, _seconds(str(error.retry_after_s)), "429"), call)
-        case QdrantException():  # its message holds a Retry-After that is no number
-            return refused(Answer(429, code="429"), call)
-        case UnexpectedResponse():
-            return refused(_rest_answer(error), call)
-        case grpc.RpcError():
-            return _rpc_failure(error, call)
-        case ResponseHandlingException(source=httpx.TransportError() as source):
-            return unanswered(_lost(source), call)
-        case JSONDecodeError() | ResponseHandlingException(source=ValueError()):
-            return unanswered("not Qdrant", call)
+    if isinstance(error, Retryable | ConnectorError):
+        return error
+    match outcome(error):
+        case Answer() as answer:
+            return refused(answer, call)
+        case str() as kind:
+            return unanswered(kind, call)
     return SystemFault(
         f"A request to {call.doing} on Qdrant at {call.place} could not be made, or its answer not read; this is a bug.",
         detail=type(error).__name__,
     )
+
+
+def outcome(error: Exception) -> Answer | NoAnswer | None:  # noqa: PLR0911 -- one line for each kind
+    """What became of the call that raised this; None for what no call should raise."""
+    match error:
+        case QdrantException():
+            return _rate_limit(error)
+        case UnexpectedResponse():
+            return _rest_answer(error)
+        case grpc.RpcError():
+            return _rpc_failure(error)
+        case ResponseHandlingException(source=httpx.TransportError() as source):
+            return _lost(source)
+        case httpx.InvalidURL() | ResponseHandlingException(source=UnicodeError()):
+            return "unknown host"  # what no name server could be asked for
+        case JSONDecodeError() | ResponseHandlingException(source=ValueError()):
+            return "not Qdrant"
+    return None
+
+
+def _rate_limit(error: QdrantException) -> Answer:
+    if isinstance(error, ResourceExhaustedResponse):
+        return Answer(429, error.message, _seconds(str(error.retry_after_s)), "429")
+    return Answer(429, code="429")  # its message holds a Retry-After that is no number
 
 
 def _rest_answer(error: UnexpectedResponse) -> Answer:
@@ -208,21 +200,33 @@ _TWINS: Final = {
 }
 
 
-def _rpc_failure(error: grpc.RpcError, call: Call) -> Retryable | ConnectorError:
+def _rpc_failure(error: grpc.RpcError) -> Answer | NoAnswer:
     """A gRPC failure of the server, or of the way to it."""
     code, text = error.code(), error.details() or ""
     if code is grpc.StatusCode.UNAVAILABLE and (kind := _unreachable(text)):
-        return unanswered(kind, call)
+        return kind
     status = _exhausted(text) if code is grpc.StatusCode.RESOURCE_EXHAUSTED else _TWINS.get(code, 0)
-    return refused(Answer(status, text, code=f"gRPC {code.name}"), call)
+    return Answer(status, text, code=f"gRPC {code.name}")
 
 
 def _unreachable(text: str) -> NoAnswer | None:
-    if "Connection refused" in text:
-        return "refused"
-    if "DNS resolution failed" in text:
-        return "unknown host"
-    return "lost" if re.search(r"Stream removed|Socket closed|failed to connect|ping timeout", text) else None
+    if "SSL_ERROR_SSL" in text or "Verification Check failed" in text:
+        return tls.kind_of_text(text)
+    for pattern, kind in _BY_TEXT:
+        if pattern.search(text):
+            return kind
+    return None
+
+
+_BY_TEXT: Final[tuple[tuple[re.Pattern[str], NoAnswer], ...]] = (
+    (re.compile("HTTP proxy returned response code 407"), "proxy login"),
+    (re.compile("HTTP proxy returned"), "proxy"),
+    (re.compile("Connection refused"), "refused"),
+    (re.compile("DNS resolution failed|errors resolving"), "unknown host"),
+    (re.compile("No route to host|Network is unreachable"), "out of reach"),
+    (re.compile("Trying to connect an http1"), "not gRPC"),
+    (re.compile("Stream removed|Socket closed|failed to connect|ping timeout"), "lost"),
+)
 
 
 def _exhausted(text: str) -> int:
@@ -238,10 +242,22 @@ def _lost(error: httpx.TransportError) -> NoAnswer:
         return "unknown host"
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return "refused"
-    if any(isinstance(cause, ssl.SSLError) and not _cut(cause) for cause in causes):
-        return "tls"
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError) and not _cut(cause):
+            return tls.kind_of(cause)
+    return _lost_on_the_way(error, causes)
+
+
+_NO_WAY: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.ETIMEDOUT})
+
+
+def _lost_on_the_way(error: httpx.TransportError, causes: Sequence[BaseException]) -> NoAnswer:
     if isinstance(error, httpx.ProxyError):
-        return "proxy"
+        return "proxy login" if str(error).startswith("407") else "proxy"
+    if isinstance(error, httpx.RemoteProtocolError) and str(error).startswith("illegal"):
+        return "not HTTP"
+    if isinstance(error, httpx.ConnectTimeout) or _NO_WAY.intersection(getattr(each, "errno", 0) for each in causes):
+        return "out of reach"
     return "timeout" if isinstance(error, httpx.TimeoutException) else "lost"
 
 

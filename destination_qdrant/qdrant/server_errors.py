@@ -28,7 +28,13 @@ FULL_SECONDS: Final = 30.0
 
 _REDIRECTS: Final = range(300, 400)
 
-NoAnswer = Literal["refused", "unknown host", "tls", "proxy", "timeout", "lost", "not Qdrant"]
+NoAnswer = Literal[
+    "refused", "unknown host", "out of reach", "timeout", "lost",
+    "proxy", "proxy login", "login",
+    "no TLS", "TLS only", "untrusted", "other name", "expired", "client certificate", "tls",
+    "not HTTP", "gRPC only", "not gRPC", "not Qdrant",
+]  # fmt: skip
+"""Why there is no answer of a Qdrant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,8 @@ class Call:
     loopback: bool = False
     answered: bool = False
     """Whether the server has answered before."""
+    proxy: str = ""
+    """What names the proxy that leads there; empty without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,18 @@ class AlreadyExistsError(ConfigError):
     """What was to be created is there."""
 
 
+class MissingRightError(ConfigError):
+    """The API key may not do that."""
+
+
+class ShardKeyMissingError(ConfigError):
+    """The collection has no such shard key."""
+
+
+class ContentRefusedError(SystemFault):
+    """Something that was sent is refused for a reason of its own; without it the rest may be taken."""
+
+
 class ExactCountError(ConfigError):
     """The collection's strict mode refuses exact counts."""
 
@@ -91,17 +111,24 @@ def refused(answer: Answer, call: Call) -> Retryable | ConnectorError:
 
 def unanswered(kind: NoAnswer, call: Call) -> Retryable | ConnectorError:
     """What it means that no answer came; such a write may have been applied or not."""
-    if kind == "not Qdrant" and call.answered:
+    if kind in _OF_SOMETHING_ELSE and call.answered:
         return _displaced(kind, call)
-    sentence = f"Qdrant at {call.place} could not {call.doing}: {_NO_ANSWER[kind]}."
-    if kind in {"tls", "not Qdrant"}:
+    sentence = f"Qdrant at {call.place} could not {call.doing}: {reason(kind, call)}."
+    if kind not in _MAY_HEAL:
         return ConfigError(sentence, detail=kind)
-    if kind == "refused" and call.loopback:
+    if kind == "refused" and call.loopback and not call.proxy:
         sentence += (
             " Inside a container localhost is the container itself: use host.docker.internal, the name of"
             " Qdrant's service on a shared network, or the machine's address instead."
         )
     return Retryable(TransientError(sentence, detail=kind))
+
+
+def reason(kind: NoAnswer, call: Call, *, with_advice: bool = True) -> str:
+    """Why there is no answer, and what to do about it."""
+    if call.proxy and kind in _AT_THE_PROXY:
+        return _AT_THE_PROXY[kind].format(proxy=f"the proxy that {call.proxy} names")
+    return _SHORTLY[kind] + (_ADVICE[kind] if with_advice else "")
 
 
 def unfinished(status: str, call: Call) -> Retryable:
@@ -126,17 +153,63 @@ def _displaced(detail: str, call: Call) -> Retryable:
     )
 
 
-_NO_ANSWER: Final[dict[NoAnswer, str]] = {
-    "refused": "the connection was refused; check host and port of indexing.url and that Qdrant is running",
+_MAY_HEAL: Final = frozenset({"refused", "unknown host", "out of reach", "timeout", "lost", "proxy"})
+_OF_SOMETHING_ELSE: Final = frozenset({"not HTTP", "not gRPC", "not Qdrant"})
+
+_SHORTLY: Final[dict[NoAnswer, str]] = {
+    "refused": "the connection was refused",
     "unknown host": "the host name of indexing.url could not be resolved",
-    "tls": "no TLS connection could be made; use http:// in indexing.url if the server has no TLS,"
-    " else check its certificate",
-    "proxy": "the proxy named by the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) did not let it through;"
-    " add the host to NO_PROXY if it needs no proxy",
-    "timeout": "no answer came in time: check that it is not overloaded",
-    "lost": "the connection was lost without an answer; check that Qdrant is running, and that indexing.url names the"
-    " REST port (usually 6333), and http or https as the server has it",
-    "not Qdrant": "what answers there is not a Qdrant; check host, port and path of indexing.url",
+    "out of reach": "no connection came about",
+    "timeout": "no answer came in time",
+    "lost": "the connection was lost without an answer",
+    "proxy": "the proxy did not let it through",
+    "proxy login": "the proxy asks for a user name and a password",
+    "login": "something there lets nobody in who does not log in",
+    "no TLS": "the server has no TLS there",
+    "TLS only": "the server wants TLS there",
+    "untrusted": "the certificate of the server is signed by none of the authorities that are trusted",
+    "other name": "the certificate of the server is for another host name",
+    "expired": "the certificate of the server has expired, or is not valid yet",
+    "client certificate": "the server asks for a client certificate that it trusts",
+    "tls": "no TLS connection could be made",
+    "not HTTP": "what answers there does not speak HTTP",
+    "gRPC only": "that is a port for gRPC",
+    "not gRPC": "what answers there does not speak gRPC",
+    "not Qdrant": "what answers there is not a Qdrant",
+}
+_ADVICE: Final[dict[NoAnswer, str]] = {
+    "refused": "; check host and port of indexing.url and that Qdrant is running",
+    "unknown host": "",
+    "out of reach": "; check host and port of indexing.url, and that no firewall is in the way",
+    "timeout": ": check that it is not overloaded",
+    "lost": "; check that Qdrant is running, and that indexing.url names the REST port (usually 6333), and http or https"
+    " as the server has it",
+    "proxy": "; it is named by the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY): add the host to NO_PROXY if it needs"
+    " no proxy",
+    "proxy login": "; write them into its address, as in http://user:password@proxy:3128",
+    "login": "; set indexing.auth_method or indexing.headers to what it asks for",
+    "no TLS": "; write http:// instead of https:// in indexing.url, or name its port that has TLS",
+    "TLS only": "; write https:// instead of http:// in indexing.url",
+    "untrusted": "; put the certificate of the one that signed it into indexing.tls.ca_certificate",
+    "other name": "; write the name that is in the certificate into indexing.url",
+    "expired": "; renew it, and check the clocks of both machines",
+    "client certificate": "; set indexing.tls.client_certificate and indexing.tls.client_key",
+    "tls": "; check the port and http or https in indexing.url, the certificate of the server, and whether it asks for a"
+    " client certificate (indexing.tls)",
+    "not HTTP": "; check the port of indexing.url (Qdrant's REST port is usually 6333)",
+    "gRPC only": "; name the REST port in indexing.url (usually 6333), or switch indexing.prefer_grpc on",
+    "not gRPC": "; check indexing.grpc_port",
+    "not Qdrant": "; check host, port and path of indexing.url",
+}
+_AT_THE_PROXY: Final[dict[NoAnswer, str]] = {
+    "refused": "{proxy} refused the connection; check its address, and that it is running",
+    "unknown host": "the host name of {proxy} could not be resolved",
+    "out of reach": "no connection came about with {proxy}; check its address, and that no firewall is in the way",
+    "timeout": "no answer came in time through {proxy}: check both",
+    "lost": "the connection through {proxy} was lost without an answer: check both",
+    "proxy": "{proxy} did not let it through: let it reach this host and port, or go without it",
+    "proxy login": "{proxy} asks for a user name and a password; write them into its address, as in"
+    " http://user:password@proxy:3128",
 }
 
 
@@ -169,7 +242,7 @@ def _bad_request(answer: Answer, call: Call) -> Retryable | ConnectorError:
     for pattern, build in _TEXTS:
         if found := pattern.match(sentence):
             return build(found, answer, call)
-    return _unknown(answer, call)
+    return _content(answer, call)
 
 
 def _no_key(answer: Answer, call: Call) -> ConnectorError:
@@ -192,8 +265,10 @@ def _forbidden(answer: Answer, call: Call) -> ConnectorError:
             " indexing.collection. If the collection does not exist yet, create it beforehand or use a key with"
             " global manage rights",
         )
-    return _config(
-        answer, call, f"says that the API key in indexing.auth_method lacks the right: it needs {call.right}"
+    return MissingRightError(
+        f"Qdrant at {call.place} refused to {call.doing}; it says that the API key in indexing.auth_method lacks the"
+        f" right: it needs {call.right}.",
+        detail=answer.code,
     )
 
 
@@ -214,7 +289,7 @@ def _exists(answer: Answer, call: Call) -> ConnectorError:
 def _limited(answer: Answer, call: Call) -> Retryable | ConnectorError:
     if _OVER_THE_RATE.match(_sentence(answer)) and answer.retry_after is None:
         return _too_large(
-            answer, call, "a single point is more than the rate limit of the collection allows per minute"
+            answer, call, "a single request is more than the rate limit of the collection allows per minute;"
         )
     return _transient(answer, call, "its rate limit is exhausted: raise it on the server, or sync again later")
 
@@ -243,7 +318,19 @@ def _late(answer: Answer, call: Call) -> Retryable:
 
 
 def _body_too_large(answer: Answer, call: Call) -> ConnectorError:
-    return _too_large(answer, call, "a single point is larger than the server takes in one request")
+    return _too_large(
+        answer,
+        call,
+        "a single point is larger than what is taken in one request; lower processing.max_payload_bytes, or",
+    )
+
+
+def _content(answer: Answer, call: Call) -> ContentRefusedError:
+    return ContentRefusedError(
+        f"Qdrant at {call.place} refused to {call.doing} for a reason that this connector does not know"
+        f" ({answer.code}); the log of the server tells more.",
+        detail=answer.code,
+    )
 
 
 _BY_STATUS: Final[dict[int, Callable[[Answer, Call], Retryable | ConnectorError]]] = {
@@ -254,6 +341,7 @@ _BY_STATUS: Final[dict[int, Callable[[Answer, Call], Retryable | ConnectorError]
     408: _late,
     409: _exists,
     413: _body_too_large,
+    422: _content,
     429: _limited,
     500: _failed,
     502: _away,
@@ -289,7 +377,7 @@ def _vector_name(_found: re.Match[str], answer: Answer, call: Call) -> Connector
 
 def _no_index(found: re.Match[str], answer: Answer, call: Call) -> ConnectorError:
     own = INDEXES.get(found[1]) or AIRBYTE_INDEXES.get(found[1])
-    field, index = (f'"{found[1]}"', f"index of type {own}") if own else ("a field", "fitting index")
+    field, index = (f'"{found[1]}"', f"index of type {own.type}") if own else ("a field", "fitting index")
     return _config(
         answer,
         call,
@@ -299,7 +387,7 @@ def _no_index(found: re.Match[str], answer: Answer, call: Call) -> ConnectorErro
 
 
 def _limit(found: re.Match[str], answer: Answer, call: Call) -> ConnectorError:
-    message = f"the collection's strict mode allows {found[2]} at once, and {found[1]} were asked for"
+    message = f"the collection's strict mode allows {found[2]} at once, and {found[1]} were asked for;"
     return _too_large(answer, call, message, allowed=int(found[2]) or None)
 
 
@@ -336,6 +424,26 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], _Build], ...]] = (
         _says("allows no more than {0} indexes in this collection (strict mode): raise that limit"),
     ),
     (
+        re.compile(r"Shard key .{1,1024} not found"),
+        lambda _found, answer, call: ShardKeyMissingError(
+            f"Qdrant at {call.place} could not {call.doing}: it has no shard key as in indexing.shard_key.",
+            detail=answer.code,
+        ),
+    ),
+    (
+        re.compile(r"Shard key not specified"),
+        _says("divides this collection by shard keys: say in indexing.shard_key where records belong"),
+    ),
+    (
+        re.compile(r"Shard Key cannot be created with Auto sharding"),
+        _says("does not divide this collection by shard keys: leave indexing.shard_key empty"),
+    ),
+    (
+        re.compile(r"Distributed mode disabled"),
+        _says("is no cluster, and has no shard keys: leave indexing.shard_key empty, and choose another collection"),
+    ),
+    (re.compile(r"Sharding key .{1,1024} already exists"), lambda _found, answer, call: _exists(answer, call)),
+    (
         re.compile(r"Exact search disabled"),
         lambda _found, answer, call: ExactCountError(
             f"Qdrant at {call.place} could not {call.doing}: strict mode refuses exact counts.", detail=answer.code
@@ -358,7 +466,7 @@ def _config(answer: Answer, call: Call, found: str) -> ConfigError:
 
 def _too_large(answer: Answer, call: Call, found: str, *, allowed: int | None = None) -> TooLargeError:
     return TooLargeError(
-        f"Qdrant at {call.place} refused to {call.doing}: {found}; raise that limit on the server.",
+        f"Qdrant at {call.place} refused to {call.doing}: {found} raise that limit on the server.",
         detail=answer.code,
         allowed=allowed,
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from qdrant_client import models
 
+from ..config import NewCollection
 from ..errors import SystemFault
 from ..vectors import UNNAMED
 from .base import (
@@ -17,7 +18,9 @@ from .base import (
     Condition,
     Distance,
     Equals,
+    IndexType,
     Missing,
+    PayloadIndex,
     PointId,
     VectorKind,
     VectorSchema,
@@ -47,6 +50,16 @@ def client_filter(where: Where) -> models.Filter | None:
     return models.Filter(must=_conditions(where.must), must_not=_conditions(where.must_not))
 
 
+def leftovers_filter(scope: Where, kept: Iterable[PointId], most_values: int) -> models.Filter | None:
+    """What is in scope and has none of these ids."""
+    found = client_filter(scope)
+    ids: list[Any] = list(kept)
+    groups = [ids[start : start + most_values] for start in range(0, len(ids), most_values)]
+    if found is not None and groups:
+        found.must_not = [models.HasIdCondition(has_id=group) for group in groups]
+    return found
+
+
 def _conditions(conditions: Iterable[Condition]) -> list[Any] | None:
     return [_condition(condition) for condition in conditions] or None
 
@@ -64,17 +77,50 @@ def _condition(condition: Condition) -> models.Condition:
             return models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
 
 
-def create_arguments(vectors: Mapping[str, VectorSchema]) -> dict[str, Any]:
-    """The arguments of the client's `create_collection`; a lone unnamed vector gets the flat form."""
-    dense = {name: _dense_params(schema) for name, schema in vectors.items() if schema.kind != "sparse"}
+def create_arguments(
+    vectors: Mapping[str, VectorSchema], new: NewCollection, *, custom_sharding: bool = False
+) -> dict[str, Any]:
+    """The arguments of the client's `create_collection`; a lone unnamed vector gets the flat form.
+
+    What the configuration leaves open is not sent: the server's own defaults hold then.
+    """
+    dense = {name: _dense_params(schema, new) for name, schema in vectors.items() if schema.kind != "sparse"}
     sparse = {name: models.SparseVectorParams() for name, schema in vectors.items() if schema.kind == "sparse"}
-    return {
+    arguments = {
         "vectors_config": dense[UNNAMED] if set(dense) == {UNNAMED} else dense,
         "sparse_vectors_config": sparse or None,
+        "shard_number": new.shard_number,
+        "sharding_method": models.ShardingMethod.CUSTOM if custom_sharding else None,
+        "replication_factor": new.replication_factor,
+        "write_consistency_factor": new.write_consistency_factor,
+        "on_disk_payload": new.payload_on_disk,
+        "hnsw_config": _hnsw(new),
+        "quantization_config": _QUANTIZATIONS[new.quantization],
+        "metadata": new.parsed_metadata or None,
     }
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _dense_params(schema: VectorSchema) -> models.VectorParams:
+def _hnsw(new: NewCollection) -> models.HnswConfigDiff | None:
+    if new.hnsw_m is None and new.hnsw_ef_construct is None:
+        return None
+    return models.HnswConfigDiff(m=new.hnsw_m, ef_construct=new.hnsw_ef_construct)
+
+
+#: The presets keep the small copies in memory, which is what they are for.
+_QUANTIZATIONS: Final[Mapping[str, Any]] = {
+    "none": None,
+    "scalar": models.ScalarQuantization(
+        scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
+    ),
+    "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
+    "product": models.ProductQuantization(
+        product=models.ProductQuantizationConfig(compression=models.CompressionRatio.X16, always_ram=True)
+    ),
+}
+
+
+def _dense_params(schema: VectorSchema, new: NewCollection) -> models.VectorParams:
     if schema.dimensions is None or schema.distance is None:
         raise SystemFault("A dense vector without dimensions or distance was to be created; this is a bug.")
     multi = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
@@ -82,7 +128,29 @@ def _dense_params(schema: VectorSchema) -> models.VectorParams:
         size=schema.dimensions,
         distance=_DISTANCES[schema.distance],
         multivector_config=multi if schema.kind == "multi" else None,
+        datatype=None if new.datatype == "float32" else models.Datatype(new.datatype),
+        on_disk=new.vectors_on_disk or None,
     )
+
+
+_INDEX_PARAMS: Final[Mapping[IndexType, tuple[Any, Any]]] = {
+    "keyword": (models.KeywordIndexParams, models.KeywordIndexType.KEYWORD),
+    "integer": (models.IntegerIndexParams, models.IntegerIndexType.INTEGER),
+    "float": (models.FloatIndexParams, models.FloatIndexType.FLOAT),
+    "bool": (models.BoolIndexParams, models.BoolIndexType.BOOL),
+    "datetime": (models.DatetimeIndexParams, models.DatetimeIndexType.DATETIME),
+    "geo": (models.GeoIndexParams, models.GeoIndexType.GEO),
+    "text": (models.TextIndexParams, models.TextIndexType.TEXT),
+    "uuid": (models.UuidIndexParams, models.UuidIndexType.UUID),
+}
+
+
+def index_params(index: PayloadIndex) -> Any:
+    """The client's form of a payload index; what is not asked for is not sent, for servers that do not know it."""
+    params, kind = _INDEX_PARAMS[index.type]
+    wanted = {"is_tenant": index.tenant, "on_disk": index.on_disk}
+    flags = {name: True for name, value in wanted.items() if value}
+    return params(type=kind, **flags, **({} if index.filters_searches else {"enable_hnsw": False}))
 
 
 def collection_info(collection: models.CollectionInfo) -> CollectionInfo:
@@ -94,7 +162,8 @@ def collection_info(collection: models.CollectionInfo) -> CollectionInfo:
     vectors |= {name: VectorSchema("sparse") for name in params.sparse_vectors or {}}
     return CollectionInfo(
         vectors=vectors,
-        indexes={path.strip('"'): index.data_type.value for path, index in collection.payload_schema.items()},
+        indexes={path: index.data_type.value for path, index in collection.payload_schema.items()},
+        replicas=params.replication_factor or 1,
     )
 
 

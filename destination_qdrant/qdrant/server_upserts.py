@@ -47,9 +47,19 @@ def packed_point(point: Point) -> bytes:
     )
 
 
-def packed_request(collection: str, points: Iterable[bytes]) -> bytes:
-    """`UpsertPoints` with these members; it waits until they are applied."""
-    return b"".join((messages.UpsertPoints(collection_name=collection, wait=True).SerializeToString(), *points))
+def packed_head(collection: str, ordering: str, shard_key: str | None) -> bytes:
+    """`UpsertPoints` without its members; it waits until they are applied."""
+    head = messages.UpsertPoints(collection_name=collection, wait=True)
+    if ordering != "weak":  # the server's default
+        head.ordering.type = messages.WriteOrderingType.Value(ordering.capitalize())
+    if shard_key is not None:
+        head.shard_key_selector.shard_keys.add(keyword=shard_key)
+    return cast("bytes", head.SerializeToString())
+
+
+def packed_request(head: bytes, points: Iterable[bytes]) -> bytes:
+    """`UpsertPoints` with these members."""
+    return b"".join((head, *points))
 
 
 def _packed_vectors(vectors: Vectors) -> bytes:
@@ -105,9 +115,10 @@ def json_point(point: Point) -> bytes:
     return orjson.dumps({"id": point.id, "vector": _json_vectors(point.vectors), "payload": dict(point.payload)})
 
 
-def json_request(points: Iterable[bytes]) -> bytes:
+def json_request(points: Iterable[bytes], shard_key: str | None = None) -> bytes:
     """The body of an upsert of these points."""
-    return b'{"points":[' + b",".join(points) + b"]}"
+    head = b"{" if shard_key is None else b'{"shard_key":' + orjson.dumps(shard_key) + b","
+    return head + b'"points":[' + b",".join(points) + b"]}"
 
 
 def _json_vectors(vectors: Vectors) -> Any:

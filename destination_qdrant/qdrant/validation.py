@@ -25,6 +25,10 @@ MAX_SPARSE_INDEX = 2**32 - 1
 #: and qdrant-client reads at most 48 levels over gRPC: one such point makes every page that holds it unreadable.
 MAX_NESTING = 48
 
+#: A name in the path of a payload field; any other has to be quoted, and none can hold a quotation mark.
+_PLAIN_NAME = r"[\w-]+"
+_STEP = rf'({_PLAIN_NAME}|"[^"]+")(\[[0-9]*\])*'
+
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # Without these orjson would write datetimes, dataclasses and the like as text of its own choice.
@@ -150,27 +154,51 @@ def check_schema(found: CollectionInfo, name: str, wanted: VectorSchema, *, plac
         ConfigError: it does not; the sentence names the fields to change.
     """
     stored = found.vectors.get(name)
+    renamed = _other_name(found, wanted)
     if stored is None:
+        way = f"{renamed}use a new collection (field indexing.collection) or one with such a vector."
         raise ConfigError(
-            f"Qdrant at {place} has no {_title(name)}; it stores {_listing(found)}. "
-            "Use a new collection (field indexing.collection) or one with such a vector."
+            f"Qdrant at {place} has no {_title(name)}; it stores {_listing(found)}. {way[0].upper()}{way[1:]}"
         )
     if stored.kind != wanted.kind:
         raise ConfigError(
-            f"Qdrant at {place} stores {_describe(name, stored)}, but the embedding model gives {wanted.kind} "
-            "vectors; use a new collection (field indexing.collection)."
+            f"Qdrant at {place} stores {describe_vector(name, stored)}, but the embedding model gives {wanted.kind} "
+            f"vectors; {renamed}use a new collection (field indexing.collection)."
         )
     if stored.dimensions != wanted.dimensions:
         raise ConfigError(
-            f"Qdrant at {place} stores {_describe(name, stored)}, but the embedding model gives "
-            f"{wanted.dimensions} dimensions; choose another model, set dimensions to {stored.dimensions} (where the "
-            "model allows it), or use a new collection (field indexing.collection)."
+            f"Qdrant at {place} stores {describe_vector(name, stored)}, but the embedding model gives "
+            f"{wanted.dimensions} dimensions; {renamed}choose another model, set dimensions to {stored.dimensions} "
+            "(where the model allows it), or use a new collection (field indexing.collection)."
         )
     if stored.distance != wanted.distance:
         raise ConfigError(
-            f"Qdrant at {place} stores {_describe(name, stored)}, but the configured distance is "
-            f"{wanted.distance}; set the field indexing.distance_metric to {stored.distance}, or use a new collection."
+            f"Qdrant at {place} stores {describe_vector(name, stored)}, but the configured distance is {wanted.distance}; "
+            f"{renamed}set the field indexing.distance_metric to {stored.distance}, or use a new collection."
         )
+
+
+def _other_name(found: CollectionInfo, wanted: VectorSchema) -> str:
+    """The way out that another vector of the collection is, as the beginning of a list of ways."""
+    names = sorted(name for name, schema in found.vectors.items() if schema == wanted)
+    if not names:
+        return ""
+    if UNNAMED in names:
+        return "empty the field indexing.vector_name, or "
+    return f"set the field indexing.vector_name to {' or '.join(names)}, or "
+
+
+# ----------------------------------------------------------------------------------------------------------
+
+
+def plain_path(path: str) -> str:
+    """The path of a payload field as Qdrant spells it in its answers: nothing is quoted that need not be."""
+    return re.sub(rf'"({_PLAIN_NAME})"', r"\1", path)
+
+
+def is_path(path: str) -> bool:
+    """Whether Qdrant can read a path: names joined by dots, each with [] or [n] after it where it holds a list."""
+    return re.fullmatch(rf"{_STEP}(\.{_STEP})*", path) is not None
 
 
 def _label(name: str) -> str:
@@ -181,7 +209,8 @@ def _title(name: str) -> str:
     return "unnamed vector" if name == UNNAMED else f'vector named "{name}"'
 
 
-def _describe(name: str, schema: VectorSchema) -> str:
+def describe_vector(name: str, schema: VectorSchema) -> str:
+    """A vector of a collection, in words."""
     called = "unnamed" if name == UNNAMED else f'named "{name}"'
     if schema.kind == "sparse":
         return f"sparse vectors ({called})"
@@ -190,5 +219,5 @@ def _describe(name: str, schema: VectorSchema) -> str:
 
 
 def _listing(info: CollectionInfo) -> str:
-    described = [_describe(name, schema) for name, schema in sorted(info.vectors.items())]
+    described = [describe_vector(name, schema) for name, schema in sorted(info.vectors.items())]
     return " and ".join(described) or "no vectors"

@@ -1,0 +1,113 @@
+"""Which model made the vectors of a collection, and what is said when another one is to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from builders import config
+
+from destination_qdrant.config import Config, parse_config
+from destination_qdrant.errors import ConfigError
+from destination_qdrant.model_guard import Judgement, Making, judge, making
+from destination_qdrant.vectors import UNNAMED
+
+NOW = Making("openai/large", 1536, "512 tokens")
+ENTRY = {"model": "openai/large", "dimensions": 1536, "chunking": "512 tokens"}
+
+
+def _config(processing: dict[str, Any], embedding: dict[str, Any] | None = None) -> Config:
+    indexing = {"url": "http://localhost:6333", "collection": "things"}
+    embedding = embedding or {"mode": "fake"}
+    return parse_config({"embedding": embedding, "processing": processing, "indexing": indexing})
+
+
+@pytest.mark.parametrize("note", [None, {}, {"embedding": None}, {"embedding": {"unnamed": 5}}])
+def test_what_nobody_noted_is_noted_silently(note: Any) -> None:
+    assert judge(note, UNNAMED, NOW, guarded=True) == Judgement({"embedding": {"unnamed": ENTRY}})
+
+
+def test_the_same_model_is_not_noted_again() -> None:
+    assert judge({"embedding": {"unnamed": ENTRY}}, UNNAMED, NOW, guarded=True) == Judgement()
+
+
+def test_other_vectors_and_unknown_members_of_a_note_are_kept() -> None:
+    other = {"model": "another", "dimensions": 3, "chunking": None}
+    note = {"more": [1], "embedding": {"unnamed": other, "text": {"by": "hand", "dimensions": 1536}}}
+
+    assert judge(note, "text", NOW, guarded=True) == Judgement(
+        {"more": [1], "embedding": {"unnamed": other, "text": {"by": "hand", **ENTRY}}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("noted", "held"),
+    [
+        ({**ENTRY, "model": "cohere/v4", "chunking": "3"}, "cohere/v4 (1536 dimensions)"),
+        ({**ENTRY, "dimensions": 256}, "openai/large (256 dimensions)"),
+        ({**ENTRY, "model": "records", "chunking": None}, "the records (1536 dimensions)"),
+        ({"dimensions": 256}, "an unknown model (256 dimensions)"),
+    ],
+)
+def test_another_model_is_refused_or_replaces_the_note(noted: dict[str, Any], held: str) -> None:
+    note = {"embedding": {"unnamed": noted}}
+    found = (
+        f"The collection holds vectors of {held}, and this sync makes vectors of openai/large (1536 dimensions): "
+        "they cannot be compared"
+    )
+    with pytest.raises(ConfigError) as caught:
+        judge(note, UNNAMED, NOW, guarded=True)
+
+    assert caught.value.message == (
+        f"{found}. Configure the model that the collection holds, choose another indexing.collection, or switch "
+        "indexing.model_guard off to mix them until all records are synced again."
+    )
+    assert judge(note, UNNAMED, NOW, guarded=False) == Judgement(
+        {"embedding": {"unnamed": ENTRY}},
+        f"{found}, so searches find the right records only when all of them are synced again.",
+    )
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_other_chunking_is_told_and_noted(*, guarded: bool) -> None:
+    note = {"embedding": {"unnamed": {**ENTRY, "chunking": "100 tokens"}}}
+
+    assert judge(note, UNNAMED, NOW, guarded=guarded) == Judgement(
+        {"embedding": {"unnamed": ENTRY}},
+        "Text was split otherwise until now (100 tokens; now 512 tokens): records split in both ways stand side by "
+        "side until each is synced again.",
+    )
+
+
+def test_vectors_of_records_have_no_model_whatever_their_field_is_called() -> None:
+    made = {
+        making(_config({"chunk_size": size}, {"mode": "from_field", "field_name": name, "dimensions": 3}), name, 3)
+        for size, name in ((10, "v"), (20, "w"))
+    }
+
+    assert made == {Making("records", 3, None)}
+
+
+def test_everything_that_decides_where_text_is_cut_is_in_the_fingerprint() -> None:
+    separated = {"mode": "separator", "separators": ['"\\n"', '". "'], "keep_separator": True}
+    chunkings = {
+        making(_config({"chunk_size": 9, **processing}), "m", 3).chunking
+        for processing in (
+            {},
+            {"chunk_size": 8},
+            {"chunk_overlap": 2},
+            {"text_splitter": separated},
+            {"text_splitter": separated | {"separators": ['". "']}},
+            {"text_splitter": separated | {"keep_separator": False}},
+            {"text_splitter": {"mode": "markdown"}},
+            {"text_splitter": {"mode": "markdown", "split_level": 2}},
+            {"text_splitter": {"mode": "code", "language": "go"}},
+            {"text_splitter": {"mode": "code", "language": "rust"}},
+        )
+    }
+
+    assert len(chunkings) == 10
+    assert '9 tokens, 0 repeated, separators "\\n" ". " kept' in chunkings
+    assert making(config(), "fake", 1536).chunking == (
+        '1000 tokens, 0 repeated, separators "\\n\\n" "\\n" " " "" dropped'
+    )
