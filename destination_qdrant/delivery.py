@@ -20,10 +20,10 @@ from .errors import ConfigError, PointRefusedError, SystemFault
 from .generations import is_certain
 from .identity import PointIds
 from .lookup import StoredChunk, StoredRecords, is_outdated, look_up, look_up_airbyte
-from .payload import RECORD_KEY
+from .payload import LOADED_AT, RECORD_KEY
 from .points import EmbeddedChunk, PointFormat, ids_of, of_stream, point_bytes, to_points
 from .protocol import Descriptor
-from .qdrant.base import Point, PointId, Store
+from .qdrant.base import Below, Point, PointId, Store
 from .vectors import Vectors
 
 
@@ -97,7 +97,8 @@ def _deliver(batch: Batch, site: Site) -> CommitReceipt:
 def _remove_unseen(current: Iterable[Entry], kept: Mapping[int, set[PointId]], site: Site) -> None:
     """Remove what the lookup could not see: a removal that a sync gave up in an outage leaves replicas that differ.
 
-    Qdrant does not mend that, and no read tells of it. The filter is one for the whole batch and on an indexed field.
+    Qdrant does not mend that, and no read tells of it. The filter is one for the whole batch and on indexed fields; however
+    late it is carried out, it matches nothing that this run or a later one writes.
     """
     by_stream: dict[Descriptor, list[Entry]] = {}
     for entry in current:
@@ -105,7 +106,8 @@ def _remove_unseen(current: Iterable[Entry], kept: Mapping[int, set[PointId]], s
             by_stream.setdefault(entry.stream.descriptor, []).append(entry)
     for same in by_stream.values():
         remaining = {entry.key[1]: sorted(kept[entry.position], key=str) for entry in same if entry.key}
-        site.store.keep_only(of_stream(same[0].stream), RECORD_KEY, remaining)
+        scope = (*of_stream(same[0].stream), Below(LOADED_AT, site.form.loaded_at))
+        site.store.keep_only(scope, RECORD_KEY, remaining)
 
 
 @dataclass(frozen=True, slots=True)

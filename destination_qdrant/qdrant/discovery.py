@@ -123,7 +123,7 @@ def _without_grpc(rest: Endpoint, no_grpc: _Miss) -> Endpoint:
     port, host = no_grpc.port, rest.address.host
     if port is None:
         return replace(rest, notes=(f"indexing.prefer_grpc is on, but {no_grpc.why}: REST is used.",))
-    if no_grpc.kind == "refused":  # the server may have started in between
+    if no_grpc.kind in {"refused", "timeout"}:  # the server may have started in between, or be busy
         found = _version(rest.connect, _GRPC_SECONDS, port)
         if isinstance(found, Version):
             return Endpoint(rest.connect, found, port)
