@@ -18,7 +18,7 @@ find-python = for candidate in python3 python3.11 python3.12 python3.13 python; 
   done; \
   test -n "$$python" || { echo "Python 3.11 or newer is needed, and none is on PATH." >&2; exit 1; }
 
-.PHONY: help demo test test-kills test-clients check spec image bench lock
+.PHONY: help demo test test-matrix test-cluster test-kills test-clients check spec image bench lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ test-clients: $(STAMP) $(CLIENTS_STAMP) ## drive the connector with PyAirbyte, w
 
 test-kills: $(STAMP) ## kill the connector 2,000 times at random moments (KILLS=..., SEED=..., QDRANT_URL=... for a server)
 	@KILLS=$${KILLS:-2000} $(PY) -m pytest -n auto --timeout 3600 $(ARGS) integration_tests/test_kills.py
+
+test-matrix: $(STAMP) ## every scenario over REST and gRPC, strict mode off and on (QDRANT_URL=..., QDRANT_STRICT_URL=...)
+	@MATRIX=all $(PY) -m pytest -n auto $(ARGS) integration_tests/test_promises.py integration_tests/test_scenarios.py
+
+test-cluster: $(STAMP) ## what holds on three real nodes, some of which die (needs an executable called qdrant on the PATH)
+	@$(PY) -m pytest $(ARGS) integration_tests/cluster
 
 check: $(STAMP) ## style, types, import rules, and whether the locks fit pyproject.toml
 	$(VENV)/bin/ruff check .

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -14,7 +16,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # the test folders are no packag
 
 from command_line import Connector
 from own_server import OwnServer, find_executable
-from targets import NO_SERVER, EmbeddedTarget, ServerTarget, Target
+from preloaded import IS_POSSIBLE, Loaded, quick
+from targets import NO_SERVER, NO_STRICT_SERVER, STRICT, STRICT_ENVIRONMENT, EmbeddedTarget, ServerTarget, Target
 from wire_double import WireDouble
 
 # A proxy of the machine would be asked for the servers of the loopback interface, by clients in this process.
@@ -22,9 +25,40 @@ for _name in [name for name in os.environ if name.lower().endswith("_proxy")]:
     del os.environ[_name]
 
 
+#: A file system in memory, which Linux has; and how much of it has to be free.
+MEMORY = Path("/dev/shm")  # noqa: S108 -- folders in it have random names
+MEMORY_BYTES = 2_000_000_000
+
+
 @pytest.fixture(name="connector")
 def _connector(tmp_path: Path) -> Connector:
     return Connector(tmp_path)
+
+
+@pytest.fixture(name="loaded", scope="session")
+def _loaded() -> Iterator[Loaded | None]:
+    """What runs of the connector are forked from; None where that is not possible."""
+    if IS_POSSIBLE:
+        with Loaded() as loaded:
+            yield loaded
+    else:
+        yield None
+
+
+@pytest.fixture(name="quick_connector")
+def _quick_connector(loaded: Loaded | None, tmp_path: Path) -> Connector:
+    """For the tests that run it thousands of times."""
+    return quick(tmp_path, loaded)
+
+
+@pytest.fixture(name="quick_folder")
+def _quick_folder(tmp_path: Path) -> Iterator[Path]:
+    """In memory where there is room for it: the engine waits for a disk a hundred times in a small sync."""
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES:
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(prefix="destination-qdrant-", dir=MEMORY) as folder:
+        yield Path(folder)
 
 
 NO_OWN_SERVER = "NO SERVER THAT A TEST MAY KILL: no executable called qdrant is on the PATH"
@@ -42,6 +76,27 @@ def _server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None
         yield None
 
 
+@pytest.fixture(name="strict_server_url", scope="session")
+def _strict_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
+    """A real server with strict mode in new collections; None when there is none."""
+    if url := os.environ.get("QDRANT_STRICT_URL"):
+        yield _with_strict_mode(url)
+    elif find_executable():
+        with OwnServer(tmp_path_factory.mktemp("strict-qdrant"), environment=STRICT_ENVIRONMENT) as server:
+            yield _with_strict_mode(server.url)
+    else:
+        yield None
+
+
+def _with_strict_mode(url: str) -> str:
+    target = ServerTarget(url)
+    target.seed(4, [])
+    is_strict = bool(target.strict_mode)
+    target.remove()
+    assert is_strict, f"strict mode is off in new collections at {url}"
+    return url
+
+
 @pytest.fixture(name="own_server")
 def _own_server(tmp_path: Path) -> Iterator[OwnServer]:
     """A real server for one test alone, which may kill, freeze and restart it."""
@@ -51,18 +106,22 @@ def _own_server(tmp_path: Path) -> Iterator[OwnServer]:
         yield server
 
 
-@pytest.fixture(name="target", params=["embedded", "double", "server-rest", "server-grpc"])
-def _target(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
-    if request.param == "embedded":
-        yield EmbeddedTarget(tmp_path)
-    elif request.param == "double":
-        with WireDouble() as double:
-            yield ServerTarget(double.url)
+@pytest.fixture(name="target", params=["embedded", "double-rest", "server-rest", "server-grpc"])
+def _target(request: pytest.FixtureRequest, quick_folder: Path) -> Iterator[Target]:
+    """One of `targets.CONFIGURATIONS`."""
+    kind, *traits = request.param.split("-")
+    over_grpc, is_strict = "grpc" in traits, "strict" in traits
+    if kind == "embedded":
+        yield EmbeddedTarget(quick_folder)
+    elif kind == "double":
+        with WireDouble(grpc=over_grpc, strict=STRICT if is_strict else None) as double:
+            yield ServerTarget(double.url, prefer_grpc=over_grpc)
     else:
-        url = request.getfixturevalue("server_url")  # only now: the others need none to be started
+        # Only now: the others need none to be started.
+        url = request.getfixturevalue("strict_server_url" if is_strict else "server_url")
         if not url:
-            pytest.skip(NO_SERVER)
-        server = ServerTarget(url, prefer_grpc=request.param == "server-grpc")
+            pytest.skip(NO_STRICT_SERVER if is_strict else NO_SERVER)
+        server = ServerTarget(url, prefer_grpc=over_grpc)
         yield server
         server.remove()
 

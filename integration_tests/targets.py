@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import tempfile
 import urllib.request
@@ -14,7 +16,41 @@ from typing import Any, Protocol
 
 from command_line import Json
 
-NO_SERVER = "NO REAL SERVER TO TEST AGAINST: QDRANT_URL is not set, and no executable called qdrant is on the PATH"
+_NO_EXECUTABLE = "and no executable called qdrant is on the PATH"
+NO_SERVER = f"NO REAL SERVER TO TEST AGAINST: QDRANT_URL is not set, {_NO_EXECUTABLE}"
+NO_STRICT_SERVER = f"NO REAL SERVER WITH STRICT MODE TO TEST AGAINST: QDRANT_STRICT_URL is not set, {_NO_EXECUTABLE}"
+
+#: Every kind of Qdrant, each way to speak to it, without and with strict mode in new collections.
+CONFIGURATIONS = (
+    "embedded",
+    *(
+        f"{kind}-{transport}{strict}"
+        for kind in ("double", "server")
+        for transport in ("rest", "grpc")
+        for strict in ("", "-strict")
+    ),
+)
+
+#: Strict mode of new collections: limits that any larger request exceeds.
+STRICT: Json = {
+    "enabled": True,
+    "upsert_max_batchsize": 5,
+    "max_query_limit": 7,
+    "condition_max_size": 10,
+    "filter_max_conditions": 8,
+    "unindexed_filtering_retrieve": False,
+    "unindexed_filtering_update": False,
+    "max_payload_index_count": 10,
+    "search_allow_exact": False,
+}
+
+#: The same as the settings of a real server, in the environment that it is started in.
+STRICT_ENVIRONMENT = {
+    f"QDRANT__STORAGE__COLLECTION__STRICT_MODE__{name.upper()}": json.dumps(value) for name, value in STRICT.items()
+}
+
+
+_NO_LIMIT = 100_000
 
 
 class Target(Protocol):
@@ -38,10 +74,12 @@ class EmbeddedTarget:
         """The stored points: id and payload; None when there is no collection."""
         import qdrant_edge
 
-        shard = self.folder / "docs" / "shard"
-        if not shard.exists():
+        collection = self.folder / "docs"
+        if not (
+            collection / "collection.json"
+        ).exists():  # written last: a kill may have left half of a shard before it
             return None
-        engine = qdrant_edge.EdgeShard.load(str(shard))
+        engine = qdrant_edge.EdgeShard.load(str(collection / "shard"))
         try:
             records, more = engine.scroll(qdrant_edge.ScrollRequest(limit=100_000, with_payload=True, with_vector=True))
         finally:
@@ -88,12 +126,35 @@ class ServerTarget:
     def points(self) -> list[Json] | None:
         if not self.ask("GET", "/exists")["exists"]:
             return None
-        asked = {"limit": 100_000, "with_payload": True, "with_vector": True}
-        return [{**each, "id": str(each["id"])} for each in self.ask("POST", "/points/scroll", asked)["points"]]
+        found: list[Json] = []
+        asked = {"limit": self._allowed("max_query_limit"), "with_payload": True, "with_vector": True}
+        while True:
+            page = self.ask("POST", "/points/scroll", asked)
+            found += ({**each, "id": str(each["id"])} for each in page["points"])
+            if page["next_page_offset"] is None:
+                return found
+            asked["offset"] = page["next_page_offset"]
 
-    def seed(self, vector_size: int, points: list[Json]) -> None:
-        self.ask("PUT", "", {"vectors": {"size": vector_size, "distance": "Cosine"}})
-        self.ask("PUT", "/points?wait=true", {"points": points})
+    def seed(self, vector_size: int, points: list[Json], metadata: Json | None = None) -> None:
+        more = {"metadata": metadata} if metadata else {}
+        self.ask("PUT", "", {"vectors": {"size": vector_size, "distance": "Cosine"}, **more})
+        step = self._allowed("upsert_max_batchsize")
+        for start in range(0, len(points), step):
+            self.ask("PUT", "/points?wait=true", {"points": points[start : start + step]})
+
+    @property
+    def metadata(self) -> Json:
+        """What is kept about the collection."""
+        return self.ask("GET", "")["config"].get("metadata") or {}
+
+    @property
+    def strict_mode(self) -> Json:
+        """The limits of the collection; none where strict mode is off."""
+        settings = self.ask("GET", "")["config"].get("strict_mode_config") or {}
+        return settings if settings.get("enabled") else {}
+
+    def _allowed(self, limit: str) -> int:
+        return self.strict_mode.get(limit) or _NO_LIMIT
 
     def remove(self) -> None:
         self.ask("DELETE", "")
@@ -107,8 +168,29 @@ def copy_of_folder(base: Target) -> Iterator[Target]:
     with tempfile.TemporaryDirectory(prefix="copy-", dir=base.folder.parent) as folder:
         copy = EmbeddedTarget(Path(folder))
         if base.folder.exists():
-            shutil.copytree(base.folder, copy.folder)
+            shutil.copytree(base.folder, copy.folder, copy_function=_copy_without_holes)
         yield copy
+
+
+def _copy_without_holes(source: str, target: str) -> None:
+    """Copy what was written: of the 160 MB that the engine's files seem to have for a few points, that is 1 MB."""
+    with Path(source).open("rb", buffering=0) as old, Path(target).open("wb", buffering=0) as new:
+        new.truncate(os.fstat(old.fileno()).st_size)
+        for start, end in _written(old.fileno()):
+            os.pwrite(new.fileno(), os.pread(old.fileno(), end - start, start), start)
+
+
+def _written(descriptor: int) -> Iterator[tuple[int, int]]:
+    end = 0
+    while True:
+        try:
+            start = os.lseek(descriptor, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing more was
+                return
+            raise
+        end = os.lseek(descriptor, start, os.SEEK_HOLE)
+        yield start, end
 
 
 @contextmanager
@@ -118,7 +200,7 @@ def copy_on_server(base: Target) -> Iterator[Target]:
     copy = ServerTarget(base.url, prefer_grpc=base.prefer_grpc)
     points = base.points()
     if points:
-        copy.seed(len(points[0]["vector"]), points)
+        copy.seed(len(points[0]["vector"]), points, base.metadata)
     try:
         yield copy
     finally:

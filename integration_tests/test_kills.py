@@ -35,8 +35,8 @@ SHARES = {name: KILLS // len(NAMES) + (at < KILLS % len(NAMES)) for at, name in 
 
 
 @pytest.fixture(name="start")
-def _start(connector: Connector) -> Start:
-    return lambda config, catalog: connector.start("write", config=config, catalog=catalog)
+def _start(quick_connector: Connector) -> Start:
+    return lambda config, catalog: quick_connector.start("write", config=config, catalog=catalog)
 
 
 def kills_of(
@@ -81,12 +81,12 @@ def report(kills: Iterator[Kill], record_property: Callable[[str, Any], None]) -
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_lost_by_kills_of_the_embedded_engine(
-    name: str, start: Start, tmp_path: Path, record_property: Callable[[str, Any], None]
+    name: str, start: Start, quick_folder: Path, record_property: Callable[[str, Any], None]
 ) -> None:
     @contextmanager
     def base() -> Iterator[Target]:
-        shutil.rmtree(tmp_path / "base", ignore_errors=True)
-        yield EmbeddedTarget(tmp_path / "base")
+        shutil.rmtree(quick_folder / "base", ignore_errors=True)
+        yield EmbeddedTarget(quick_folder / "base")
 
     report(kills_of(load(name), base, start, copy_of_folder, drawn(name, "embedded")), record_property)
 

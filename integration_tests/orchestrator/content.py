@@ -26,6 +26,7 @@ ADDED = frozenset(
         "_ab_chunk_count",
         "_ab_extracted_at",
         "_ab_cursor",
+        "_ab_loaded_at",
         "_ab_generation_id",
         "_ab_sync_id",
         "_ab_run_id",

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from time import monotonic
-from typing import Any
+from typing import IO, Any, Protocol
 
 from .contract import Output
 from .dialects import Wire
@@ -19,14 +19,27 @@ _PATIENCE_SECONDS = 120.0
 #: What the log says when the collection is ready and the first line of the input is about to be read.
 READY = b"Writing to"
 
+
+class Process(Protocol):
+    """What is asked of a `write` that was started; `subprocess.Popen` has it."""
+
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+    stderr: IO[bytes] | None
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def kill(self) -> None: ...
+
+
 #: Starts `write` with a configuration and a catalog.
-Start = Callable[[Json, Json], "subprocess.Popen[bytes]"]
+Start = Callable[[Json, Json], Process]
 
 
 class Running(AbstractContextManager["Running"]):
     """A `write` that is under way. Nothing of it is left behind, whatever goes wrong."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: Process) -> None:
         self.process = process
         self._started_at = monotonic()
         self._ready_at = 0.0

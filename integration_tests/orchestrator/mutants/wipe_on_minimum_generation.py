@@ -10,9 +10,9 @@ from destination_qdrant.run import console
 prepare = write.prepare
 
 
-def wipe(store: Any, config: Any, embedder: Any, catalog: Any, *, run_id: str) -> Any:
+def wipe(store: Any, config: Any, embedder: Any, catalog: Any, **run: Any) -> Any:
     """Prepare as usual, then make room for the new generation."""
-    prepared = prepare(store, config, embedder, catalog, run_id=run_id)
+    prepared = prepare(store, config, embedder, catalog, **run)
     for stream in catalog.streams:
         if stream.minimum_generation_id and stream.minimum_generation_id == stream.generation_id:
             store.delete_where(Where(of_stream(stream)))
