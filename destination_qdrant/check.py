@@ -1,16 +1,18 @@
-"""The connection check: reach Qdrant, compare the collection, embed one text. It changes nothing.
+"""The connection check: reach Qdrant, compare the collection, embed one text. It changes no data.
 
 Whether the key may write is found out by removing a point that nobody has.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from .collection import check_fits, check_model, index_warnings, probe_dimensions, wanted_indexes
+from .collection import check_fits, check_model, index_warnings, missing_indexes, probe_dimensions, wanted_indexes
 from .config import Config, FromField, parse_config
 from .embedding import create_embedder
+from .errors import TransientError
 from .qdrant import open_store
 from .qdrant.base import CollectionInfo, Store
 
@@ -35,8 +37,15 @@ def check(raw_config: Any, *, deployment_mode: str = "") -> str:
 
 def _check_existing(store: Store, info: CollectionInfo, config: Config, dimensions: int, model: str) -> tuple[str, ...]:
     judgement = check_model(store, config, model, dimensions)
-    store.require_write_access()
-    return (judgement.warning, *index_warnings(info, config))
+    return (judgement.warning, *index_warnings(info, config), *missing_indexes(info, config), *_write_access(store))
+
+
+def _write_access(store: Store) -> Iterator[str]:
+    """Try to write. That it does not work at the moment is no verdict on the configuration: a sync waits that out."""
+    try:
+        store.require_write_access()
+    except TransientError as error:
+        yield f"Whether the key may write could not be found out: {error.message}"
 
 
 def _probe(config: Config) -> tuple[int, str]:

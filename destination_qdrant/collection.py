@@ -12,9 +12,10 @@ from .errors import ConfigError
 from .generations import outdated, replaces
 from .lookup import holds
 from .model_guard import Judgement, judge, making
-from .points import AIRBYTE_INDEXES, INDEXES, REPLICA_INDEXES, of_airbyte
+from .payload import LOADED_AT, RECORD_KEY
+from .points import AIRBYTE_INDEXES, INDEXES, REPLICA_INDEXES, of_airbyte, of_stream
 from .protocol import Descriptor
-from .qdrant.base import CollectionInfo, PayloadIndex, Store, VectorSchema
+from .qdrant.base import Below, CollectionInfo, PayloadIndex, Store, VectorSchema
 from .qdrant.validation import check_schema, describe_vector, is_path, plain_path
 
 #: What `check` embeds to see that the provider answers.
@@ -39,13 +40,13 @@ def wanted_vector(config: Config, dimensions: int) -> VectorSchema:
     return VectorSchema("dense", dimensions, config.indexing.distance_metric)
 
 
-def wanted_indexes(config: Config) -> Mapping[str, PayloadIndex]:
+def wanted_indexes(config: Config, *, replicated: bool = False) -> Mapping[str, PayloadIndex]:
     """The indexes of the bookkeeping, and those that the configuration asks for, by path.
 
     Raises:
-        ConfigError: a field of the configuration is no path.
+        ConfigError: a field of the configuration is no path, is the connector's own, or is named twice.
     """
-    indexes = dict(INDEXES)
+    wanted: dict[str, PayloadIndex] = {}
     for option in config.indexing.payload_indexes:
         if not is_path(option.field):
             raise ConfigError(
@@ -53,8 +54,18 @@ def wanted_indexes(config: Config) -> Mapping[str, PayloadIndex]:
                 "with dots, write [] after a list of objects, and put a name that has other characters than letters, "
                 'digits, _ and - into double quotes, as in comments[]."reply to".'
             )
-        indexes[plain_path(option.field)] = PayloadIndex(option.type, tenant=option.tenant, on_disk=option.on_disk)
-    return indexes
+        path = plain_path(option.field)
+        if path.startswith(("_ab_", '"_ab_')):
+            raise ConfigError(
+                f"The field {path} in indexing.payload_indexes begins with _ab_, which marks the connector's own "
+                "fields: leave it out, those have the indexes that they need."
+            )
+        if path in wanted:
+            raise ConfigError(
+                f"indexing.payload_indexes names the field {path} twice, and a field has one index: leave one out."
+            )
+        wanted[path] = PayloadIndex(option.type, tenant=option.tenant, on_disk=option.on_disk)
+    return {**INDEXES, **(REPLICA_INDEXES if replicated else {}), **wanted}
 
 
 def probe_dimensions(embedder: Embedder) -> int:
@@ -92,11 +103,19 @@ def index_warnings(info: CollectionInfo, config: Config) -> Iterator[str]:
     """A sentence about the indexes that are there with another type than they are wanted."""
     other = [
         f"{path} is indexed as {info.indexes[path]}, not as {index.type}"
-        for path, index in wanted_indexes(config).items()
+        for path, index in wanted_indexes(config, replicated=info.replicas > 1).items()
         if info.indexes.get(path, index.type) != index.type
     ]
     if other:
         yield f"Payload indexes that exist are left as they are: {'; '.join(other)}."
+
+
+def missing_indexes(info: CollectionInfo, config: Config) -> Iterator[str]:
+    """A sentence about the indexes that a sync will create."""
+    wanted = wanted_indexes(config, replicated=info.replicas > 1)
+    missing = [f"{path} ({index.type})" for path, index in wanted.items() if path not in info.indexes]
+    if missing:
+        yield f"The first sync creates indexes over {', '.join(missing)}, which takes write access to the whole collection."
 
 
 def prepare(
@@ -109,12 +128,16 @@ def prepare(
     Raises:
         ConfigError: the collection does not fit, or Qdrant refuses what the end of the sync will need.
     """
-    indexes = wanted_indexes(config)
+    wanted_indexes(config)  # what is no path is refused before anything is asked for
     dimensions = embedder.dimensions or probe_dimensions(embedder)
     info = _existing(store, config, dimensions)
     judgement = check_model(store, config, embedder.model, dimensions)
     replicated = info.replicas > 1
-    store.create_indexes({**indexes, **(REPLICA_INDEXES if replicated else {})})
+    store.create_indexes(wanted_indexes(config))
+    replica_warning = _ready_replicas(store) if replicated else ""
+    replicated = replicated and not replica_warning
+    for stream in catalog.streams if replicated else ():
+        store.keep_only((*of_stream(stream), Below(LOADED_AT, loaded_at)), RECORD_KEY, {})  # may be refused as well
     for stream in filter(replaces, catalog.streams):
         for where in outdated(stream, run_id, loaded_before=loaded_at if replicated else None):
             holds(store, where)  # a limit that refuses the filter is better met now than after all the work
@@ -123,8 +146,20 @@ def prepare(
         store.create_indexes(AIRBYTE_INDEXES)
     if judgement.note is not None:
         store.remember(judgement.note)  # before the first vector, or a kill would leave some that nobody knows of
-    warnings = (*index_warnings(info, config), judgement.warning)
+    warnings = (*index_warnings(info, config), replica_warning, judgement.warning)
     return Prepared(found, replicated, tuple(filter(None, warnings)))
+
+
+def _ready_replicas(store: Store) -> str:
+    """Create what is needed only with replicas; why that could not be done, as a sentence."""
+    try:
+        store.create_indexes(REPLICA_INDEXES)
+    except ConfigError as error:
+        return (
+            f"Without an index over {LOADED_AT} (integer), what an outage leaves on one replica only is not removed"
+            f" by later syncs: {error.message}"
+        )
+    return ""
 
 
 def _existing(store: Store, config: Config, dimensions: int) -> CollectionInfo:

@@ -124,7 +124,7 @@ def outdated(stream: DestinationStream, run_id: str, *, loaded_before: int | Non
         others = (Equals(RUN_ID, run_id), Missing(RUN_ID))
         yield Where(ours, others)
         if loaded_before is not None:
-            yield Where((*ours, Below(LOADED_AT, loaded_before)), others)
+            yield Where((*ours, Below(LOADED_AT, loaded_before)))  # neither this run's points nor Airbyte's
     else:
         yield Where((*ours, Below(GENERATION_ID, stream.minimum_generation_id)), (Missing(RUN_ID),))
         if is_certain(stream):

@@ -3,19 +3,24 @@
     {"embedding": {VECTOR: {"model": …, "dimensions": …, "chunking": …}}}
 
 VECTOR is the name of the vector, "unnamed" for the unnamed one. Entries of other vectors, and what else a note holds,
-stay as they are. A part that a note lacks is one that nobody knew, and contradicts nothing.
+stay as they are. A part that a note lacks, or has as another type, is one that nobody knew, and contradicts nothing.
+A note may have been written by anybody, so its texts are shown cut.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from .config import CodeSplitter, Config, FromField, MarkdownSplitter
 from .errors import ConfigError
 from .vectors import UNNAMED
+
+_UNNAMED_LABEL = "unnamed"
+_SHOWN_AT_MOST = 200
+_TYPES: Mapping[str, type] = {"model": str, "dimensions": int, "chunking": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +55,36 @@ def judge(note: Mapping[str, Any] | None, name: str, now: Making, *, guarded: bo
     """
     known = (note or {}).get("embedding")
     known = known if isinstance(known, Mapping) else {}
-    label = "unnamed" if name == UNNAMED else name
+    label = _UNNAMED_LABEL if name == UNNAMED else name
     noted = known.get(label)
     noted = noted if isinstance(noted, Mapping) else {}
     entry = {**noted, **asdict(now)}
     if entry == noted:
         return Judgement()
-    warning = _warning(noted, now, guarded=guarded)
-    return Judgement({**(note or {}), "embedding": {**known, label: entry}}, warning)
+    others = [other for other, parts in known.items() if other != label and isinstance(parts, Mapping)]
+    warnings = _changed(_readable(noted), now, guarded=guarded), _beside(others)
+    return Judgement({**(note or {}), "embedding": {**known, label: entry}}, " ".join(filter(None, warnings)))
 
 
-def _warning(noted: Mapping[str, Any], now: Making, *, guarded: bool) -> str:
+def _readable(noted: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The parts of an entry that have the type of ours."""
+    return {part: noted[part] for part, kind in _TYPES.items() if type(noted.get(part)) is kind}
+
+
+def _beside(others: Sequence[str]) -> str:
+    """A sentence about the other vectors of the collection that are known."""
+    if not others:
+        return ""
+    named = _shown(
+        " and ".join("the unnamed vector" if each == _UNNAMED_LABEL else f'vector "{each}"' for each in others)
+    )
+    return (
+        f"This connector also writes {named} of this collection; a record that both syncs have keeps only the vectors "
+        "of the one that wrote it last: use another indexing.collection, or different streams."
+    )
+
+
+def _changed(noted: Mapping[str, Any], now: Making, *, guarded: bool) -> str:
     if _differs(noted, "model", now.model) or _differs(noted, "dimensions", now.dimensions):
         found = (
             f"The collection holds vectors of {_of(noted.get('model'), noted.get('dimensions'))}, and this sync makes "
@@ -74,18 +98,23 @@ def _warning(noted: Mapping[str, Any], now: Making, *, guarded: bool) -> str:
         return f"{found}, so searches find the right records only when all of them are synced again."
     if _differs(noted, "chunking", now.chunking):
         return (
-            f"Text was split otherwise until now ({noted['chunking']}; now {now.chunking or 'not at all'}): records "
+            f"Text was split otherwise until now ({_shown(noted['chunking'])}; now {now.chunking or 'not at all'}): records "
             "split in both ways stand side by side until each is synced again."
         )
     return ""
 
 
 def _differs(noted: Mapping[str, Any], part: str, now: object) -> bool:
-    return noted.get(part) is not None and noted[part] != now
+    return part in noted and noted[part] != now
 
 
-def _of(model: object, dimensions: object) -> str:
-    named = "the records" if model == "records" else f"{model or 'an unknown model'}"
+def _shown(text: str) -> str:
+    readable = "".join(filter(str.isprintable, text))
+    return readable if len(readable) <= _SHOWN_AT_MOST else f"{readable[: _SHOWN_AT_MOST - 1]}…"
+
+
+def _of(model: str | None, dimensions: int | None) -> str:
+    named = "the records" if model == "records" else _shown(model or "") or "an unknown model"
     return f"{named} ({dimensions or 'unknown'} dimensions)"
 
 

@@ -339,10 +339,8 @@ class MessageWriter:
 
     def connection_status(self, *, succeeded: bool, message: str) -> None:
         """Emit the outcome of a check."""
-        status = "SUCCEEDED" if succeeded else "FAILED"
-        self._emit(
-            {"type": "CONNECTION_STATUS", "connectionStatus": {"status": status, "message": self._mask(message)}}
-        )
+        status, text = "SUCCEEDED" if succeeded else "FAILED", self._mask(message)[:_MESSAGE_LIMIT]
+        self._emit({"type": "CONNECTION_STATUS", "connectionStatus": {"status": status, "message": text}})
 
     def log(self, level: LogLevel, message: str) -> None:
         """Emit a log line."""

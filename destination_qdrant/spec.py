@@ -4,7 +4,8 @@ What pydantic writes is rewritten by these rules of the form:
 
 1.  No `$ref`, `anyOf` or `discriminator`: references are filled in, "or null" is dropped.
 2.  A choice is `oneOf` in an object; each branch has one constant, `mode`, without a default.
-    The first branch is the one chosen beforehand, so the choice has no default either.
+    The first branch is the one chosen beforehand, so the choice has no default either. No object has one: the
+    form fills it in where a stored configuration has none, nulls included, which the form then refuses to save.
 3.  Every property has its place (`order`), and every secret says so.
 4.  Cards come from `groups`; each property at the top names its card.
 """
@@ -78,7 +79,7 @@ def _not_null(node: _Schema) -> _Schema:
 
 
 def _has_no_default(node: _Schema) -> bool:
-    return "const" in node or "oneOf" in node or node.get("default") is None
+    return "const" in node or "oneOf" in node or "properties" in node or node.get("default") is None
 
 
 def _in_order(properties: Mapping[str, _Schema], definitions: Mapping[str, _Schema]) -> dict[str, Any]:

@@ -224,7 +224,7 @@ def test_where_grpc_answers_no_rest_is_needed() -> None:
         named = opened(f"http://{HOST}:{closed}", prefer_grpc=True, grpc_port=port)
         chosen = found(closed, closed_port(), prefer_grpc=True, grpc_port=port)
 
-    assert (named.place, named.notes) == (f'http://{HOST}:{closed} (gRPC), collection "docs"', ())
+    assert (named.place, named.notes) == (f'http://{HOST}:{port} (gRPC), collection "docs"', ())
     assert (chosen.address.url, chosen.grpc_port, chosen.version) == (f"http://{HOST}:{port}", port, Version(1, 16, 1))
 
 
@@ -612,16 +612,19 @@ def test_a_real_server_with_tls_is_written_to(tmp_path: Path) -> None:
 # Headers and keys
 
 
-def test_the_key_and_the_headers_arrive_over_rest_and_grpc() -> None:
-    way: dict[str, Any] = {"api_key": KEY, "headers": (("X-Tenant", "a b"), ("Authorization", "Bearer c"))}
-    root = Root()
-    with saying(hello()) as server, grpc_saying(root) as port:
-        opened(server.url, **way)
-        opened(server.url, prefer_grpc=True, grpc_port=port, **way)
+@pytest.mark.parametrize("prefer_grpc", [False, True], ids=["rest", "grpc"])
+def test_the_headers_go_with_every_call_and_the_key_only_where_it_is_asked_for(*, prefer_grpc: bool) -> None:
+    """Whatever listens at the address is asked what it is, so that question carries no key."""
+    headers = (("X-Tenant", "a b"), ("Authorization", "Bearer c"))
+    with WireDouble(grpc=True, api_key=KEY) as double:
+        store = opened(double.url, prefer_grpc=prefer_grpc, api_key=KEY, headers=headers)
+        store.describe()
+        sent = [(each.path, each.headers) for each in double.log]
 
-    ((_, over_rest),) = server.requests
-    expected = {"api-key": KEY, "x-tenant": "a b", "authorization": "Bearer c"}
-    assert [{name: sent.get(name) for name in expected} for sent in (over_rest, root.metadata)] == [expected] * 2
+    assert {each.transport for each in double.log} == {"grpc" if prefer_grpc else "rest"}
+    assert {(heads["x-tenant"], heads["authorization"]) for _, heads in sent} == {("a b", "Bearer c")}
+    assert [heads.get("api-key") for path, heads in sent if path == "/"] == [None]
+    assert {heads.get("api-key") for path, heads in sent if path != "/"} == {KEY}
 
 
 def test_all_that_the_configuration_says_is_heeded() -> None:
@@ -639,13 +642,14 @@ def test_all_that_the_configuration_says_is_heeded() -> None:
                 "client_certificate": KNOWN.client,
                 "client_key": KNOWN.client_key,
             },
-            "headers": [{"name": "X-Tenant", "value": "a"}],
+            "headers": "X-Tenant: a\nX-Other: b: c",
             "proxy": proxy.url,
         }
         store = open_store(Indexing.model_validate(indexing), read_only=True)
 
     assert store.place == f'https://{HOST}:{front.port}/… (REST), collection "docs"'
-    assert [(path, sent["api-key"], sent["x-tenant"]) for path, sent in server.requests] == [("/prefix/", KEY, "a")]
+    names = ("api-key", "x-tenant", "x-other")
+    assert [(path, *map(sent.get, names)) for path, sent in server.requests] == [("/prefix/", None, "a", "b: c")]
     assert [head.split("\r\n")[0] for head in proxy.heads] == [f"CONNECT {HOST}:{front.port} HTTP/1.1"]
 
 
@@ -662,8 +666,6 @@ def test_a_key_over_http_is_warned_of_once() -> None:
 
 def test_what_cannot_be_sent_is_refused_before_anything_is() -> None:
     with WireDouble() as double:
-        assert "indexing.auth_method.api_key" in refused(double.url, api_key="schlüssel")
-        assert "indexing.headers" in refused(double.url, headers=(("a b", "c"),))
         assert "indexing.tls.ca_certificate" in refused(double.url, certificates=Certificates("c"))
         assert "indexing.proxy" in refused(double.url, proxy="socks5://c")
 

@@ -212,3 +212,16 @@ def test_what_only_a_manager_may_do_is_named(guarded: Guarded, connector: Connec
     assert failed.error
     assert failed.error["failure_type"] == "config_error"
     assert "it needs global manage rights, unless the collection is created beforehand" in failed.error["message"]
+
+
+def test_that_writing_does_not_work_at_the_moment_is_no_verdict_on_the_configuration(connector: Connector) -> None:
+    """A platform checks before each sync, and the sync is what waits for a node to come back."""
+    with WireDouble() as double:
+        place = Guarded(double.url, over_grpc=False, double=double)
+        place.create()
+        double.fail("points/delete", status=503, headers={"Retry-After": "3600"}, times=99)
+        checked = connector.run("check", config=config({"url": double.url, "collection": "docs"}))
+    status = checked.of("CONNECTION_STATUS")[0]["connectionStatus"]
+
+    assert status["status"] == "SUCCEEDED"
+    assert "Whether the key may write could not be found out" in status["message"]

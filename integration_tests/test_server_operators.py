@@ -5,98 +5,24 @@ Each rule is shown on the wire double, over REST and over gRPC, and the same on 
 
 from __future__ import annotations
 
-import json
-import urllib.request
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from command_line import Json
-from targets import NO_SERVER
-from wire_collections import Request
+from places import ALL, FLAT, KEYS, Place, place_of, points
 from wire_double import Answer, Status, WireDouble
+from wire_requests import Request
 
-from destination_qdrant.config import parse_config
 from destination_qdrant.errors import ConfigError, PointRefusedError
-from destination_qdrant.qdrant import open_store
-from destination_qdrant.qdrant.base import (
-    AnyOf,
-    Below,
-    Equals,
-    PayloadIndex,
-    Point,
-    Store,
-    VectorSchema,
-    Where,
-)
+from destination_qdrant.qdrant.base import AnyOf, Below, Equals, PayloadIndex, VectorSchema, Where
 from destination_qdrant.vectors import Dense
-
-FLAT = {"": VectorSchema("dense", 2, "cos")}
-KEYS = {"stream": PayloadIndex("keyword"), "key": PayloadIndex("keyword"), "generation": PayloadIndex("integer")}
-ALL = Where((Equals("stream", "s"),))
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A server, or what looks like one, with one collection name for the test."""
-
-    url: str
-    over_grpc: bool
-    collection: str
-    double: WireDouble | None = None
-
-    @contextmanager
-    def store(self, **indexing: Any) -> Iterator[Store]:
-        said = {"url": self.url, "collection": self.collection, "prefer_grpc": self.over_grpc, **indexing}
-        embedding = {"mode": "from_field", "field_name": "v", "dimensions": 2}
-        config = parse_config({"processing": {"chunk_size": 1}, "embedding": embedding, "indexing": said})
-        with closing(open_store(config.indexing, read_only=False)) as store:
-            assert store.notes == ()
-            yield store
-
-    def ask(self, method: str, path: str = "", body: Json | None = None) -> Any:
-        """A request that is not the connector's."""
-        request = urllib.request.Request(  # noqa: S310 -- a loopback URL of the test itself
-            f"{self.url}/collections/{self.collection}{path}",
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"content-type": "application/json"},
-            method=method,
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 -- same
-            return json.load(answer)["result"]
-
-    def create(self, **more: Any) -> None:
-        self.ask("PUT", body={"vectors": {"size": 2, "distance": "Cosine"}, **more})
-
-    def requests(self, pattern: str) -> list[Request]:
-        """What the double was asked; nothing of a real server."""
-        return [each for each in self.double.log if each.is_like(pattern)] if self.double else []
 
 
 @pytest.fixture(name="place", params=["double-rest", "double-grpc", "server-rest", "server-grpc"])
 def _place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    kind, _, transport = request.param.partition("-")
-    name = f"test-{uuid.uuid4().hex}"  # noqa: TID251 -- a collection's name, not a point id
-    if kind == "double":
-        with WireDouble(grpc=transport == "grpc") as double:
-            yield Place(double.url, transport == "grpc", name, double)
-        return
-    url = request.getfixturevalue("server_url")
-    if not url:
-        pytest.skip(NO_SERVER)
-    place = Place(url, transport == "grpc", name)
-    yield place
-    place.ask("DELETE")
-
-
-def points(count: int, **payload: Any) -> list[Point]:
-    return [
-        Point(number, {"": Dense.of([1, number])}, {"stream": "s", "key": f"k{number}", "generation": 1, **payload})
-        for number in range(count)
-    ]
+    with place_of(request) as place:
+        yield place
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -148,26 +74,18 @@ def test_what_exceeds_the_write_rate_goes_in_parts_that_may_pass(place: Place) -
         store.upsert(points(60))
     place.ask("PATCH", body={"strict_mode_config": {"enabled": True, "write_rate_limit": 40}})
     slept: list[float] = []
-    config = {"url": place.url, "collection": place.collection, "prefer_grpc": place.over_grpc}
-    with closing(_impatient(config, slept.append)) as store:
+
+    def stop(seconds: float) -> None:
+        slept.append(seconds)
+        raise StopIteration
+
+    with place.store(sleep=stop) as store:
         store.describe()
         with pytest.raises(StopIteration):
             store.delete_where(Where((*ALL.must, Below("generation", 2))))
 
     assert all(0 < seconds <= 60 for seconds in slept)  # it was told how long to wait, so it may pass then
     assert place.ask("POST", "/points/count", {"exact": True})["count"] == 20
-
-
-def _impatient(indexing: Json, sleep: Callable[[float], object]) -> Store:
-    """A store whose sleep ends the test as soon as it waits for the bucket."""
-
-    def stop(seconds: float) -> None:
-        sleep(seconds)
-        raise StopIteration
-
-    embedding = {"mode": "from_field", "field_name": "v", "dimensions": 2}
-    config = parse_config({"processing": {"chunk_size": 1}, "embedding": embedding, "indexing": indexing})
-    return open_store(config.indexing, read_only=False, sleep=stop)
 
 
 @pytest.mark.parametrize("strict_mode", [{"enabled": False}, STRICT | {"filter_max_conditions": 5}])

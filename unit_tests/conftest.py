@@ -34,7 +34,7 @@ def _refuse_others(address: object) -> None:
         raise OtherMachineError(f"Unit tests stay on this machine; this one asked for {address!r}.")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)  # not of the session: other folders may ask for other names
 def stay_on_this_machine() -> Iterator[None]:
     """Refuse every connection and every look-up of a name beyond loopback."""
     connect, connect_ex, look_up = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo

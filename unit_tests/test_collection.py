@@ -224,12 +224,22 @@ def test_indexes_of_the_user_are_created_with_those_of_the_bookkeeping() -> None
     ]
 
 
-def test_a_field_that_is_no_path_is_refused_before_anything_is_asked_for() -> None:
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (["two words"], r"The field 'two words' in indexing\.payload_indexes is no path"),
+        (["_ab_stream"], r"The field _ab_stream in indexing\.payload_indexes begins with _ab_"),
+        (['"_ab_stream"'], r"The field _ab_stream in indexing\.payload_indexes begins with _ab_"),
+        (['"_ab_my own"'], r'The field "_ab_my own" in indexing\.payload_indexes begins with _ab_'),
+        (["a", "b.c", '"b"."c"'], r"indexing\.payload_indexes names the field b\.c twice"),
+    ],
+)
+def test_a_field_that_can_have_no_index_is_refused_before_anything_is_asked_for(fields: list[str], told: str) -> None:
     store = MemoryStore()
-    with pytest.raises(ConfigError, match=r"'two words' in indexing\.payload_indexes is no path"):
+    with pytest.raises(ConfigError, match=f"^{told}"):
         prepare(
             store,
-            config_with(payload_indexes=[{"field": "two words", "type": "text"}]),
+            config_with(payload_indexes=[{"field": field, "type": "text"} for field in fields]),
             RecordingEmbedder(),
             CATALOG,
             run_id=RUN,

@@ -68,6 +68,12 @@ def without(path: str) -> Json:
     return raw
 
 
+def nested(levels: int) -> str:
+    """A JSON object of that many levels, in which lists and objects take turns."""
+    lists = (levels - 1) // 2
+    return '{"a":' + '[{"a":' * lists + ("1" if levels % 2 else "{}") + "}]" * lists + "}"
+
+
 def complaint(raw: object, **options: str) -> str:
     with pytest.raises(ConfigError) as caught:
         parse_config(raw, **options)
@@ -459,7 +465,17 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
         ),
         (
             changed("embedding", {"mode": "openai", "openai_key": "sk-one\nsk-two"}),
-            "embedding.openai_key holds a line break or another character that no key can have; copy the key again",
+            "embedding.openai_key holds a blank, a line break or another character that no key can have; copy the key again",
+        ),
+        *(
+            (
+                changed("indexing.auth_method", {"mode": "api_key_auth", "api_key": key}),
+                (
+                    "indexing.auth_method.api_key holds a blank, a line break or another character that no key can have;"
+                    " copy the key again"
+                ),
+            )
+            for key in ("schlüssel", "two words", "two\nlines", "\x7f")
         ),
         (
             changed("embedding", {"mode": "openai", "openai_key": "k", "dimensions": 0}),
@@ -520,20 +536,39 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
             "indexing.tls needs client_certificate and client_key together, or neither of them",
         ),
         (
-            changed("indexing.headers", [{"name": "X Tenant", "value": "1"}]),
-            "indexing.headers[0].name must be the name of a header, such as X-Tenant",
+            changed("indexing.headers", "X-A: 1\n\nX-B 2"),
+            "indexing.headers must have a colon after the name in line 3, as in X-Tenant: blue",
         ),
-        (
-            changed("indexing.headers", [{"name": "Api-Key", "value": "1"}]),
+        *(
             (
-                "indexing.headers[0].name must not be a header that the connection sets itself;"
-                " an API key goes into auth_method"
-            ),
+                changed("indexing.headers", f"X-A: 1\n{name}: hunter2"),
+                (
+                    "indexing.headers in line 2 must begin with the name of a header that gRPC can send too, such as "
+                    "X-Tenant: letters, digits, hyphens, dots and underscores, without grpc- at its beginning and -bin "
+                    "at its end"
+                ),
+            )
+            for name in ("", "two words", "größe", "x-data-bin", "grpc-timeout")
+        ),
+        *(
+            (
+                changed("indexing.headers", f"{name}: hunter2"),
+                (
+                    "indexing.headers in line 1 must not hold a header that the connection sets itself (an API key goes "
+                    "into indexing.auth_method, a proxy's password into indexing.proxy)"
+                ),
+            )
+            for name in ("API-Key", " Host", "User-Agent", "Proxy-Authorization")
+        ),
+        *(
+            (changed("indexing.headers", text), "indexing.headers in line 1 holds characters that no header can hold")
+            for text in ("X-A: hunter2é", "X-A: a\tb")
         ),
         (
-            changed("indexing.headers", [{"name": "X-A", "value": "1"}, {"name": "x-a", "value": "2"}]),
-            "indexing.headers must not name a header twice",
+            changed("indexing.headers", "X-A: 1\nX-B: 2\r\n x-a : 3"),
+            "indexing.headers must not name a header twice, as line 3 does",
         ),
+        (changed("indexing.headers", ["X-A: 1"]), "indexing.headers must be a text, not a list"),
         (
             changed("indexing.proxy", "ftp://secret@proxy"),
             "indexing.proxy must be an address such as http://proxy.example.com:3128",
@@ -542,7 +577,7 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
             changed("indexing.new_collection", {"metadata": "[1]"}),
             (
                 'indexing.new_collection.metadata must be a JSON object, such as {"team": "search"}, '
-                "with numbers of at most 64 bits"
+                "with numbers of at most 64 bits and at most 32 levels"
             ),
         ),
         *(
@@ -550,11 +585,16 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
                 changed("indexing.new_collection", {"metadata": unstorable}),
                 (
                     'indexing.new_collection.metadata must be a JSON object, such as {"team": "search"}, '
-                    "with numbers of at most 64 bits"
+                    "with numbers of at most 64 bits and at most 32 levels"
                 ),
             )
-            for unstorable in ('{"a": 18446744073709551616}', '{"a": NaN}', '{"a": "\\ud800"}')
+            for unstorable in ('{"a": 18446744073709551616}', '{"a": NaN}', '{"a": "\\ud800"}', nested(33))
         ),
+        (
+            changed("indexing.shard_key", "a\nb"),
+            "indexing.shard_key holds a line break or another control character",
+        ),
+        (changed("indexing.shard_key", "a\ud800"), "indexing.shard_key holds a character that is not valid Unicode"),
         (
             changed("indexing.payload_indexes", [{"field": "a", "type": "integer", "tenant": True}]),
             "indexing.payload_indexes[0] can have tenant only with type keyword or uuid",
@@ -562,17 +602,6 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
         (
             changed("indexing.payload_indexes", [{"field": "a", "type": "bool", "on_disk": True}]),
             "indexing.payload_indexes[0] cannot have on_disk with type bool",
-        ),
-        (
-            changed("indexing.payload_indexes", [{"field": "_ab_stream", "type": "keyword"}]),
-            (
-                "indexing.payload_indexes[0] must not name a field that begins with _ab_:"
-                " those have the indexes that they need"
-            ),
-        ),
-        (
-            changed("indexing.payload_indexes", [{"field": "a", "type": "uuid"}, {"field": "a", "type": "keyword"}]),
-            "indexing.payload_indexes must not name a field twice, because it has one index",
         ),
         (changed("omit_raw_text", []), "omit_raw_text must be true or false, not a list"),
     ],
@@ -666,12 +695,13 @@ def test_every_key_is_a_secret(find: Callable[[Json], tuple[str, ...]], embeddin
 
 @pytest.mark.parametrize("find", [lambda raw: secrets(parse_config(raw)), secrets_of_raw], ids=["parsed", "raw"])
 def test_what_the_connection_needs_is_a_secret_too(find: Callable[[Json], tuple[str, ...]]) -> None:
-    raw = changed("indexing.headers", [{"name": "X-Gateway", "value": "s-3"}])
+    raw = changed("indexing.headers", "X-Gateway: s-3\n Authorization:Basic a:b \nX-Upstream: http://me:s-6@host")
     raw["indexing"]["tls"] = {"client_certificate": "shown", "client_key": "s-4"}
     raw["indexing"]["proxy"] = "http://user:s-5@proxy:3128"
 
-    assert {"s-3", "s-4", "http://user:s-5@proxy:3128", "s-5"} <= set(find(raw))
-    assert "shown" not in find(raw)
+    assert {"s-3", "s-4", "http://user:s-5@proxy:3128", "s-5", "s-6"} <= set(find(raw))
+    assert {"Authorization:Basic a:b", "Basic a:b", raw["indexing"]["headers"]} <= set(find(raw))
+    assert {"shown", "", "Authorization"}.isdisjoint(find(raw))
 
 
 def test_an_empty_key_is_no_secret() -> None:
@@ -708,6 +738,10 @@ def test_a_password_in_an_address_is_a_secret(
         ({"deep": [{"indexing": {"api_key": "a"}}]}, {"a"}),
         ({"openai-key": "a", "ApiKey": "b", "COHERE_KEY": "c"}, {"a", "b", "c"}),
         ({"api_key": ["a", {"value": "b"}]}, {"a", "b"}),
+        ({"HEADERS": [{"name": "n", "value": "a: b"}]}, {"n", "a: b", "b"}),
+        ({"headers": "no colon"}, {"no colon"}),
+        ({"api_key": "a: b"}, {"a: b"}),
+        ({"api_key": {"headers": "n: a"}}, {"n: a", "a"}),
         ({"api_key": 5, "openai_key": None, 7: "x", "collection": "c"}, set()),
     ],
 )
@@ -733,6 +767,29 @@ def test_secrets_do_not_show_when_a_configuration_is_printed() -> None:
 
     assert SHIBBOLETH not in repr(config)
     assert SHIBBOLETH not in str(config.embedding)
+
+
+def test_the_headers_are_lines() -> None:
+    raw = changed("indexing.headers", "\n X-Tenant : a b \r\nAuthorization:Basic a:b\n\ncf-access.id:\n")
+
+    assert parse_config(raw).indexing.parsed_headers == (
+        ("X-Tenant", "a b"),
+        ("Authorization", "Basic a:b"),
+        ("cf-access.id", ""),
+    )
+    assert parse_config(changed("indexing.headers", " \n")).indexing.parsed_headers == ()
+    assert parse_config(MINIMAL).indexing.parsed_headers == ()
+
+
+def test_metadata_may_have_32_levels() -> None:
+    raw = changed("indexing.new_collection", {"metadata": nested(32)})
+
+    assert parse_config(raw).indexing.new_collection.parsed_metadata == json.loads(nested(32))
+
+
+@pytest.mark.parametrize(("key", "kept"), [("", None), (" \n", None), ("Süd 1", "Süd 1")])
+def test_a_shard_key_that_is_blank_is_none(key: str, kept: str | None) -> None:
+    assert parse_config(changed("indexing.shard_key", key)).indexing.shard_key == kept
 
 
 def test_authentication_by_key() -> None:

@@ -25,10 +25,10 @@ from destination_qdrant.qdrant.limits import Limits, in_allowed_filters, in_allo
         ({"enabled": True, "search_allow_exact": False}, Limits(exact_counts=False)),
         ({"enabled": True, "search_allow_exact": True}, Limits()),
         # a request larger than the bucket never passes, whatever it is
-        ({"enabled": True, "write_rate_limit": 60}, Limits(points=60, ids=60, by_filter=60)),
+        ({"enabled": True, "write_rate_limit": 60}, Limits(points=60, ids=60, by_filter=60, rated=True)),
         (
             {"enabled": True, "write_rate_limit": 60, "upsert_max_batchsize": 20},
-            Limits(points=20, ids=60, by_filter=60),
+            Limits(points=20, ids=60, by_filter=60, rated=True),
         ),
     ],
 )

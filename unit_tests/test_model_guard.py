@@ -35,9 +35,49 @@ def test_other_vectors_and_unknown_members_of_a_note_are_kept() -> None:
     other = {"model": "another", "dimensions": 3, "chunking": None}
     note = {"more": [1], "embedding": {"unnamed": other, "text": {"by": "hand", "dimensions": 1536}}}
 
-    assert judge(note, "text", NOW, guarded=True) == Judgement(
-        {"more": [1], "embedding": {"unnamed": other, "text": {"by": "hand", **ENTRY}}}
+    assert judge(note, "text", NOW, guarded=True).note == {
+        "more": [1],
+        "embedding": {"unnamed": other, "text": {"by": "hand", **ENTRY}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("others", "named"),
+    [
+        ({"text": ENTRY}, 'vector "text"'),
+        ({"text": ENTRY, "unnamed": ENTRY, "by hand": 5}, 'vector "text" and the unnamed vector'),
+        ({"te\nxt": ENTRY}, 'vector "text"'),
+        ({"x" * 300: ENTRY}, f'vector "{"x" * 191}…'),
+    ],
+)
+def test_that_another_vector_of_the_collection_is_written_is_told_once(others: dict[str, Any], named: str) -> None:
+    told = (
+        f"This connector also writes {named} of this collection; a record that both syncs have keeps only the vectors "
+        "of the one that wrote it last: use another indexing.collection, or different streams."
     )
+    first = judge({"embedding": others}, "mine", NOW, guarded=True)
+    changed = judge({"embedding": {**others, "mine": {**ENTRY, "chunking": "3"}}}, "mine", NOW, guarded=True)
+
+    assert first == Judgement({"embedding": {**others, "mine": ENTRY}}, told)
+    assert changed.warning.endswith(f"until each is synced again. {told}")
+    assert judge(first.note, "mine", NOW, guarded=True) == Judgement()
+
+
+@pytest.mark.parametrize("unreadable", [{"model": ["a"], "dimensions": "256"}, {"dimensions": True, "chunking": 7}])
+def test_a_noted_part_of_another_type_contradicts_nothing_and_is_replaced(unreadable: dict[str, Any]) -> None:
+    note = {"embedding": {"unnamed": {**ENTRY, **unreadable}}}
+
+    assert judge(note, UNNAMED, NOW, guarded=True) == Judgement({"embedding": {"unnamed": ENTRY}})
+
+
+def test_what_anybody_may_have_noted_is_shown_cut_and_on_one_line() -> None:
+    long = "m\x1b\n\u2028" * 201
+    told = f"{'m' * 199}…"
+    models = judge({"embedding": {"unnamed": {**ENTRY, "model": long}}}, UNNAMED, NOW, guarded=False)
+    chunkings = judge({"embedding": {"unnamed": {**ENTRY, "chunking": long}}}, UNNAMED, NOW, guarded=False)
+
+    assert f"holds vectors of {told} (1536 dimensions)" in models.warning
+    assert f"until now ({told}; now" in chunkings.warning
 
 
 @pytest.mark.parametrize(

@@ -602,3 +602,11 @@ def test_a_state_is_never_masked() -> None:
     MessageWriter(pipe, Redactor(["5"])).state(b'{"id":5}')
 
     assert pipe.sent == b'{"id":5}\n'
+
+
+def test_a_long_outcome_of_a_check_is_cut_to_what_the_platform_takes() -> None:
+    pipe = Pipe()
+
+    MessageWriter(pipe).connection_status(succeeded=True, message="m" * 60_000)
+
+    assert len(json.loads(pipe.sent)["connectionStatus"]["message"]) == 50_000

@@ -192,8 +192,8 @@ def test_a_limit_of_strict_mode_says_how_much_is_allowed() -> None:
             ),
             "has other vectors",
         ),
-        (400, "Filter condition limit reached (4 > 3). Help: Reduce", "of 3 conditions or values and was sent 4"),
-        (400, "Condition size limit reached (11 > 10). Help: Reduce", "of 10 conditions or values and was sent 11"),
+        (400, "Filter condition limit reached (4 > 3). Help: Reduce", "of 3 conditions and was sent 4"),
+        (400, "Condition size limit reached (11 > 10). Help: Reduce", "of 10 values and was sent 11"),
         (
             400,
             "Disk usage is at 70% of total capacity, exceeding the configured limit of 60%. Help: x",
@@ -215,6 +215,7 @@ def test_a_limit_of_strict_mode_says_how_much_is_allowed() -> None:
         (403, "Forbidden: Write access to collection docs is required", "it needs write access"),
         (403, "Forbidden: Access to collection docs is required", "create it beforehand or use a key with global"),
         (500, "Service internal error: InferenceService URL not configured", "choose another embedding"),
+        (500, "Exception deserializing response!", "switch indexing.prefer_grpc off"),
         (500, "Segment DB create panicked: not implemented: turbo4", "current version of Qdrant"),
         (308, "", "redirected"),
         (501, "", "check indexing.url"),
@@ -326,3 +327,33 @@ def test_an_unconfirmed_write_is_retried_and_transient_in_the_end() -> None:
 
     assert type(found.failure) is TransientError
     assert found.failure.detail == "wait_timeout"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (
+            "Service internal error: Tonic status error: code: 'The service is currently unavailable', message: "
+            '"Failed to connect to http://127.0.0.1:17423/, error: transport error"'
+        ),
+        (
+            "Service internal error: 2 out of 3 shards failed to apply operation. First error captured: Service internal"
+            " error: Tonic status error: code: 'The service is currently unavailable', message: \"tcp connect error\""
+        ),
+    ],
+)
+def test_a_node_that_is_away_is_told_and_waited_for(text: str) -> None:
+    found = meaning(500, text)
+
+    assert isinstance(found, Retryable)
+    assert "a node of its cluster does not answer" in found.failure.message
+
+
+@pytest.mark.parametrize(
+    ("status", "text"), [(403, "<html>Request blocked</html>"), (401, "<html>Log in"), (403, ""), (401, "")]
+)
+def test_what_blocks_the_way_is_not_taken_for_a_missing_right(status: int, text: str) -> None:
+    found = meaning(status, text, genuine=False)
+
+    assert type(found) is ConfigError
+    assert "something before it blocked the request" in found.message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from airbyte_cdk.test.standard_tests._spec_compatibility import compare_specs
 from airbyte_cdk.test.standard_tests._spec_lint import assert_spec_is_valid
 from jsonschema import Draft7Validator
 
-from destination_qdrant.config import secrets_of_raw
+from destination_qdrant.config import parse_config, secrets_of_raw
+from destination_qdrant.errors import ConfigError
 from destination_qdrant.spec import connector_spec
 
 Json = dict[str, Any]
@@ -83,6 +85,15 @@ def test_every_type_is_a_single_one() -> None:
 
 def test_no_default_is_null() -> None:
     assert [path for path, node in SCHEMAS.items() if "default" in node and node["default"] is None] == []
+
+
+@pytest.mark.parametrize("path", [path for path, node in SCHEMAS.items() if "default" in node])
+def test_every_default_can_be_saved(path: str) -> None:
+    """The form fills defaults into stored configurations that lack them, and then checks what it has."""
+    node = SCHEMAS[path]
+
+    assert node["type"] != "object"
+    assert list(Draft7Validator(node).iter_errors(node["default"])) == []
 
 
 def test_there_are_three_choices() -> None:
@@ -155,10 +166,29 @@ def test_every_required_text_or_number_except_secrets_has_an_example() -> None:
 def test_every_secret_says_so_and_nothing_else_does() -> None:
     marked = {path.rpartition(".")[2] for path, node in SCHEMAS.items() if node.get("airbyte_secret") is True}
 
-    assert marked == {"openai_key", "api_key", "cohere_key", "client_key", "proxy", "value"}
+    assert marked == {"openai_key", "api_key", "cohere_key", "client_key", "proxy", "headers"}
     unmarked = [path for path in FIELDS if path.endswith("_key") and "airbyte_secret" not in SCHEMAS[path]]
     assert unmarked == [".indexing.shard_key"]  # names a shard
     assert set(secrets_of_raw({name: name for name in marked})) == marked
+
+
+@pytest.mark.parametrize("path", [path for path, node in SCHEMAS.items() if "airbyte_secret" in node])
+def test_the_mask_of_a_secret_is_not_taken_for_it(path: str) -> None:
+    """Where Airbyte cannot restore a secret, it sends what it has shown."""
+    raw: Json = {"processing": {"chunk_size": 9}, "embedding": {}, "indexing": {"url": "http://h", "collection": "c"}}
+    *parents, secret = path.removeprefix(".").split(".")
+    node, place = raw, ""
+    for parent in parents:
+        name, _, branch = parent.partition("(")
+        node, place = node.setdefault(name, {}), f"{place}.{parent}"
+        node |= {"mode": SCHEMAS[f"{place}.mode"]["const"]} if branch else {}
+    node[secret] = " ********** "
+    with pytest.raises(ConfigError) as caught:
+        parse_config(raw)
+
+    field = re.sub(r"\(.*\)", "", path).removeprefix(".")
+    told = f"{field} is the mask that Airbyte shows instead of the value; type the value again"
+    assert told in caught.value.message
 
 
 def test_the_form_suggests_a_current_model_although_a_stored_configuration_has_the_old_one() -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from ..errors import ConfigError
 from . import problems, secret_values
 from .embedding import AzureOpenAI, Cohere, Embedding, Fake, FromField, Local, OpenAI, OpenAICompatible
-from .indexing import ApiKeyAuth, Header, Indexing, NewCollection, NoAuth, PayloadIndexOption, Tls
+from .indexing import ApiKeyAuth, Indexing, NewCollection, NoAuth, PayloadIndexOption, Tls
 from .parts import MAX_DIMENSIONS, SHOWN, Part
 from .processing import CodeSplitter, FieldNameMapping, MarkdownSplitter, Processing, SeparatorSplitter
 
@@ -32,7 +32,6 @@ __all__ = [
     "Fake",
     "FieldNameMapping",
     "FromField",
-    "Header",
     "Indexing",
     "Local",
     "MarkdownSplitter",
@@ -118,9 +117,9 @@ _MODES: Mapping[str, tuple[str, ...]] = {
 
 
 def _secrets_in_part(part: BaseModel) -> Iterator[str]:
-    for _, value in part:
+    for name, value in part:
         if isinstance(value, SecretStr):
-            yield value.get_secret_value()
+            yield from secret_values.in_field(secret_values.folded(name), value.get_secret_value())
             yield from secret_values.in_url(value.get_secret_value())
         elif isinstance(value, str):
             yield from secret_values.in_url(value)
@@ -134,7 +133,7 @@ def _secrets_in_part(part: BaseModel) -> Iterator[str]:
 
 _SECRET_NAMES = frozenset(
     secret_values.folded(name)
-    for part in (*get_args(Embedding), ApiKeyAuth, Indexing, Tls, Header)
+    for part in (*get_args(Embedding), ApiKeyAuth, Indexing, Tls)
     for name, field in part.model_fields.items()
     if field.annotation in {SecretStr, SecretStr | None}
 )

@@ -13,6 +13,9 @@ from . import problems
 #: Qdrant's own limit for the size of a dense vector.
 MAX_DIMENSIONS = 65_536
 
+#: What Airbyte shows instead of a stored secret, and sends back when it could not restore it.
+_MASK = "**********"
+
 _T = TypeVar("_T", str, SecretStr)
 
 
@@ -41,9 +44,16 @@ def filled(value: _T) -> _T:
 
 
 def sendable(value: SecretStr) -> SecretStr:
-    """A key travels in a header, which holds printable ASCII only."""
-    if not re.fullmatch(r"[\x20-\x7e]*", value.get_secret_value()):
-        raise problem("holds a line break or another character that no key can have; copy the key again")
+    """A key travels in a header, which holds printable ASCII only; none of the services has keys with blanks."""
+    if not re.fullmatch(r"[!-~]*", value.get_secret_value()):
+        raise problem("holds a blank, a line break or another character that no key can have; copy the key again")
+    return value
+
+
+def unmasked(value: object) -> object:
+    """A secret itself, and not what is shown in its place."""
+    if stripped(value) == _MASK:
+        raise problem("is the mask that Airbyte shows instead of the value; type the value again")
     return value
 
 
@@ -71,7 +81,8 @@ Dimensions = Annotated[Integer, AfterValidator(_possible_dimensions)]
 ShownDimensions = Annotated[int, Field(ge=1, le=MAX_DIMENSIONS), WHOLE]
 Text = Annotated[str, AfterValidator(filled)]
 Url = Annotated[Text, BeforeValidator(stripped)]
-OptionalKey = Annotated[SecretStr, BeforeValidator(stripped), AfterValidator(sendable)]
+OptionalKey = Annotated[SecretStr, BeforeValidator(stripped), BeforeValidator(unmasked), AfterValidator(sendable)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(blank_is_none), BeforeValidator(unmasked)]
 Key = Annotated[OptionalKey, AfterValidator(filled)]
 
 

@@ -64,6 +64,7 @@ def open_store(
                 Routing(indexing.write_ordering, indexing.shard_key),
                 indexing.new_collection,
                 indexing.batch_megabytes and indexing.batch_megabytes * 1_000_000,
+                may_create=indexing.collection_management == "create_if_missing",
             ),
         )
 
@@ -76,7 +77,7 @@ def _access(indexing: Indexing) -> Access:
         prefer_grpc=indexing.prefer_grpc,
         grpc_port=indexing.grpc_port,
         certificates=Certificates(pem.ca_certificate, pem.client_certificate, _secret(pem.client_key)),
-        headers=tuple((header.name, header.value.get_secret_value()) for header in indexing.headers),
+        headers=indexing.parsed_headers,
         proxy=_secret(indexing.proxy),
     )
 

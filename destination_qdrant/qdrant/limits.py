@@ -27,7 +27,7 @@ class Limits:
     """How much one request may hold.
 
     `points`: of an upsert. `ids`: of a delete. `page`: of a scroll. `values`: of one condition. `conditions`: of a
-    filter. `by_filter`: how many points a delete by filter may match. `exact_counts`: whether points may be counted one by one.
+    filter. `by_filter`: how many points a delete by filter may match. `exact_counts`: whether points may be counted one by one. `rated`: whether writes share a bucket of tokens.
     """
 
     points: int = _MOST_POINTS
@@ -37,6 +37,7 @@ class Limits:
     conditions: int = _MOST_CONDITIONS
     by_filter: int = _MOST_BY_FILTER
     exact_counts: bool = True
+    rated: bool = False
 
     @classmethod
     def of(cls, strict_mode: Mapping[str, Any]) -> Self:
@@ -56,6 +57,7 @@ class Limits:
             conditions=_smallest(_MOST_CONDITIONS, strict_mode.get("filter_max_conditions")),
             by_filter=_smallest(_MOST_BY_FILTER, bucket),
             exact_counts=strict_mode.get("search_allow_exact") is not False,
+            rated=bool(bucket),
         )
 
 

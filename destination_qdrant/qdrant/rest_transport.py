@@ -19,6 +19,8 @@ import httpx
 _CONNECT_SECONDS: Final = 5.0
 #: The deadline is looked at before each piece.
 _PIECE: Final = 64 * 1024
+#: A page of 1,000 points with the largest keys has some megabytes.
+_LARGEST_ANSWER: Final = 128 * 1024 * 1024
 #: Qdrant's client keeps none to the own machine, which saves no time there and has cost some.
 _NO_SPARE: Final = httpx.Limits(max_keepalive_connections=0)
 
@@ -37,6 +39,8 @@ class RestTransport(httpx.HTTPTransport):
         """Send it and read the head of the answer; its body is read by the same thread, before the next request."""
         timeout = request.extensions["timeout"]
         self._deadline.at = time.monotonic() + timeout["read"]
+        self._deadline.received = 0
+        request.headers["accept-encoding"] = "identity"  # what a small answer unpacks to would have no bound
         timeout["connect"] = min(_CONNECT_SECONDS, timeout["connect"])
         return super().handle_request(request)
 
@@ -47,9 +51,10 @@ def _through(proxy: str) -> httpx.Proxy:
 
 
 class _Deadline(threading.local):
-    """When the call of this thread has to be over."""
+    """When the call of this thread has to be over, and how many bytes of its answer have come."""
 
     at: float = 0.0
+    received: int = 0
 
     def left(self, timeout: float | None, late: type[httpcore.TimeoutException]) -> float:
         """What a step may take that is allowed `timeout` by itself."""
@@ -82,7 +87,11 @@ class _Stream(httpcore.NetworkStream):
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
+        piece = self._stream.read(max_bytes, self._deadline.left(timeout, httpcore.ReadTimeout))
+        self._deadline.received += len(piece)
+        if self._deadline.received > _LARGEST_ANSWER:
+            raise httpcore.ReadError
+        return piece
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):

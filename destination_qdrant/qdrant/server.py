@@ -17,7 +17,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, Final
 from uuid import UUID
@@ -35,7 +35,6 @@ from .base import (
     Below,
     CollectionInfo,
     Condition,
-    Equals,
     PayloadIndex,
     Point,
     PointId,
@@ -63,11 +62,15 @@ _TELL_EVERY_PAGES: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the configuration says about writing; `batch_bytes` is how large a request becomes, None as it is best."""
+    """What the configuration says about writing.
+
+    `batch_bytes`: how large a request becomes, None as it is best. `may_create`: whether a missing shard key is made.
+    """
 
     routing: Routing = field(default_factory=Routing)
     new_collection: NewCollection = field(default_factory=NewCollection)
     batch_bytes: int | None = None
+    may_create: bool = True
 
 
 DEFAULTS: Final = Options()
@@ -113,17 +116,19 @@ def open_server(
     found = searching.run(searching.about("reach", "no right"), lambda: find(access, connects, patience.timeout))
     client = found.connect.client(patience.timeout, found.grpc_port)
     notes = (*found.notes, *_unprotected(access, found.address))
-    connection = Connection(client, found.address, found.grpc_port is not None, found.version, notes)
-    calls = Calls(found.address, collection, patience=patience, sleep=sleep, answered=True)
+    address = replace(found.address, port=found.grpc_port or found.address.port)  # the one that is really asked
+    connection = Connection(client, address, found.grpc_port is not None, found.version, notes)
+    calls = Calls(address, collection, patience=patience, sleep=sleep, answered=True)
     return ServerStore(connection, calls, timeout=patience.timeout, options=options)
 
 
 def _unprotected(access: Access, address: Address) -> Iterator[str]:
     if address.https:
         return
-    if access.api_key is not None:
+    if access.api_key is not None or access.headers:
+        what = "The API key is" if access.api_key is not None else "The values of indexing.headers are"
         yield (
-            "The API key is sent without encryption, because indexing.url does not begin with https://;"
+            f"{what} sent without encryption, because indexing.url does not begin with https://;"
             " use https where the server has it."
         )
     if access.certificates:
@@ -131,12 +136,8 @@ def _unprotected(access: Access, address: Address) -> Iterator[str]:
 
 
 def _matches_what_comes(where: Where) -> bool:
-    """Whether points that are written later can match as well: those that are not of the run that the filter spares.
-
-    They cannot where the filter has an upper bound, which is that of a generation or of a time.
-    """
-    bounded = any(isinstance(condition, Below) for condition in where.must)
-    return not bounded and any(isinstance(condition, Equals) for condition in where.must_not)
+    """Whether points that are written later can match as well; an upper bound, of a generation or a time, rules it out."""
+    return not any(isinstance(condition, Below) for condition in where.must)
 
 
 def _check_name(collection: str) -> None:
@@ -160,6 +161,7 @@ class ServerStore:
             version=connection.version,
             new_collection=options.new_collection,
             shard_key=self._shard_key,
+            may_create=options.may_create,
         )
         bulk = (
             BulkOverGrpc(client, calls.collection, routing, timeout=timeout, most_bytes=most_bytes)
@@ -214,6 +216,7 @@ class ServerStore:
 
     def require_write_access(self) -> None:
         """See `base.Store`: the removal of a point that nobody has."""
+        self._collection.require_custom_sharding()
         with suppress(ShardKeyMissingError):  # the first sync creates it
             self.delete([str(UUID(bytes=secrets.token_bytes(16)))])
 
@@ -252,6 +255,11 @@ class ServerStore:
         """See `base.Store`. Every replica looks for itself what matches."""
         limits = self._collection.limits
         spare_conditions = limits.conditions - len(scope) - 1
+        if spare_conditions < 1:
+            raise ConfigError(
+                f"{self.engine} at {self.place} allows filters of {limits.conditions} conditions (strict mode), and"
+                f" {len(scope) + 2} are needed in a collection with replicas: raise filter_max_conditions."
+            )
         for group in in_allowed_groups(kept, limits.values, spare_conditions * limits.values):
             self._delete_leftovers(Where((*scope, AnyOf(field, tuple(group)))), list(chain(*group.values())))
 

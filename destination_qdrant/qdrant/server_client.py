@@ -101,8 +101,12 @@ class Connect:
         )
 
     def ask(self, seconds: int, grpc_port: int | None) -> tuple[str, str]:
-        """What the server says it is, and of which version. This takes no key; what is raised is for `outcome`."""
-        client = self.client(seconds, grpc_port)
+        """What the server says it is, and of which version; what is raised is for `outcome`.
+
+        This takes no key, and gets none: it is asked of whatever listens there.
+        """
+        headers = {name: value for name, value in self.wire.headers.items() if name != "api-key"}
+        client = replace(self, wire=replace(self.wire, headers=headers)).client(seconds, grpc_port)
         try:
             info = client.info()
         finally:
@@ -155,14 +159,19 @@ def outcome(error: Exception) -> Answer | NoAnswer | None:  # noqa: PLR0911 -- o
             return _lost(source)
         case httpx.InvalidURL() | ResponseHandlingException(source=UnicodeError()):
             return "unknown host"  # what no name server could be asked for
-        case JSONDecodeError() | ResponseHandlingException(source=ValueError()):
+        case (
+            JSONDecodeError()
+            | RecursionError()
+            | ResponseHandlingException(source=ValueError() | RecursionError() | httpx.DecodingError())
+        ):
             return "not Qdrant"
     return None
 
 
 def _rate_limit(error: QdrantException) -> Answer:
     if isinstance(error, ResourceExhaustedResponse):
-        return Answer(429, error.message, _seconds(str(error.retry_after_s)), "429")
+        text = error.message if isinstance(error.message, str) else ""
+        return Answer(429, text, _seconds(str(error.retry_after_s)), "429")
     return Answer(429, code="429")  # its message holds a Retry-After that is no number
 
 
@@ -170,7 +179,7 @@ def _rest_answer(error: UnexpectedResponse) -> Answer:
     status = error.status_code or 0
     try:
         text = error.structured()["status"]["error"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         text = None
     genuine = isinstance(text, str)
     body = text if genuine else error.content.decode(errors="replace")
@@ -203,6 +212,8 @@ _TWINS: Final = {
 def _rpc_failure(error: grpc.RpcError) -> Answer | NoAnswer:
     """A gRPC failure of the server, or of the way to it."""
     code, text = error.code(), error.details() or ""
+    if gateway := _GATEWAY.match(text):  # a proxy's answer in HTTP, which gRPC's library puts into codes of its own
+        return Answer(int(gateway[1]), code=f"HTTP {gateway[1]}", genuine=False)
     if code is grpc.StatusCode.UNAVAILABLE and (kind := _unreachable(text)):
         return kind
     status = _exhausted(text) if code is grpc.StatusCode.RESOURCE_EXHAUSTED else _TWINS.get(code, 0)
@@ -218,6 +229,8 @@ def _unreachable(text: str) -> NoAnswer | None:
     return None
 
 
+_GATEWAY: Final = re.compile(r"Received http2 header with status: (\d{3})")
+
 _BY_TEXT: Final[tuple[tuple[re.Pattern[str], NoAnswer], ...]] = (
     (re.compile("HTTP proxy returned response code 407"), "proxy login"),
     (re.compile("HTTP proxy returned"), "proxy"),
@@ -229,9 +242,16 @@ _BY_TEXT: Final[tuple[tuple[re.Pattern[str], NoAnswer], ...]] = (
 )
 
 
+#: In the words of gRPC's libraries for C, Rust, Go and Java.
+_TOO_LARGE: Final = re.compile(
+    r"(?:CLIENT: |SERVER: |grpc: )?(?:Sent|Received|Decompressed|received|trying to send) message larger than"
+    r"|gRPC message exceeds maximum size"
+)
+
+
 def _exhausted(text: str) -> int:
     """One gRPC code says three things: a message too large, a rate limit, a server that is full."""
-    if re.match(r"(?:CLIENT: |SERVER: )?(?:Sent|Received|Decompressed) message larger than", text):
+    if _TOO_LARGE.match(text):
         return 413
     return 429 if text.startswith("Rate limiting exceeded") else 507
 

@@ -7,7 +7,8 @@ not confirm in time, and an answer may be lost on the way. Nothing is ever creat
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from qdrant_client import QdrantClient, models
@@ -47,13 +48,16 @@ class ServerCollection:
         version: Version,
         new_collection: NewCollection,
         shard_key: str | None,
+        may_create: bool,
     ) -> None:
+        """`may_create`: whether a missing shard key is created."""
         self._client = client
         self._calls = calls
         self._name = calls.collection
         self._keeps_metadata = version >= _METADATA_SINCE
         self._new = new_collection
         self._shard_key = shard_key
+        self._may_create = may_create
         # These only ever change from one valid value to another, so threads need no lock around them.
         self._read_last: models.CollectionInfo | None = None
         self._info: CollectionInfo | None = None
@@ -104,6 +108,8 @@ class ServerCollection:
     def create(self, vectors: Mapping[str, VectorSchema]) -> None:
         """See `base.Store`."""
         _check_new_name(self._name)
+        if self._shard_key is not None and self.describe() is None:
+            self._require_cluster()
         call = self._calls.about("create", "global manage rights, unless the collection is created beforehand")
         arguments = create_arguments(vectors, self._new, custom_sharding=self._shard_key is not None)
         if not self._keeps_metadata:
@@ -132,19 +138,57 @@ class ServerCollection:
             raise failure from error
 
     def require_shard_key(self) -> None:
-        """Create the shard key of the configuration where it is missing."""
+        """Create the shard key of the configuration where it is missing and may be created."""
         key = self._shard_key
         if key is None:
             return
-        call = self._calls.about(f"create shard key {key!r} in", "global manage rights, unless the shard key exists")
+        self.require_custom_sharding()
+        if key.isdecimal() and self._has_shard_key(int(key)):
+            raise ConfigError(
+                f'The shard key in indexing.shard_key is a number in collection "{self._name}", and the connector writes'
+                " to keys that are texts only: choose a key that is no number."
+            )
+        if not self._may_create and not self._has_shard_key(key):
+            raise ConfigError(
+                f'Collection "{self._name}" has no shard key as in indexing.shard_key, and'
+                " indexing.collection_management is must_exist: create the key, correct it, or choose create_if_missing."
+            )
+        call = self._calls.about("create a shard key in", "global manage rights, unless the shard key exists")
+        self._calls.run(call, lambda: self._once(self._create_shard_key, lambda: self._has_shard_key(key), call))
 
-        def exists() -> bool:
-            return any(each.key == key for each in self._client.list_shard_keys(self._name).shard_keys or ())
+    def _create_shard_key(self) -> None:
+        self._client.create_shard_key(self._name, self._shard_key or "")
 
-        def create() -> None:
-            self._client.create_shard_key(self._name, key)
+    def _has_shard_key(self, key: str | int) -> bool:
+        """Asked by a count, because servers before 1.17 cannot list their keys."""
+        call = self._calls.about("read points of", "read access")
+        try:
+            self._calls.run(call, lambda: self._client.count(self._name, exact=False, shard_key_selector=key))
+        except ShardKeyMissingError:
+            return False
+        return True
 
-        self._calls.run(call, lambda: self._once(create, exists, call))
+    def _require_cluster(self) -> None:
+        """Refuse a shard key on a server that is no cluster, before a collection is made that nobody can use.
+
+        Of a collection that is missing, a cluster says so, and a single server that it has no shard keys.
+        """
+        call = self._calls.about("create a shard key in", "global manage rights")
+        with suppress(CollectionMissingError):
+            self._calls.run(call, self._create_shard_key)
+
+    def require_custom_sharding(self) -> None:
+        """Refuse a shard key for a collection that is not divided by keys."""
+        self.shape()
+        found = self._read_last
+        if self._shard_key is None or found is None:
+            return
+        if found.config.params.sharding_method is not models.ShardingMethod.CUSTOM:
+            call = self._reading()
+            raise ConfigError(
+                f'Qdrant at {call.place} does not divide collection "{self._name}" by shard keys: leave'
+                " indexing.shard_key empty, or choose another collection."
+            )
 
     # ------------------------------------------------------------------------------------------------------
 
@@ -157,7 +201,10 @@ class ServerCollection:
         self._info = None
 
     def _create_index(self, path: str, index: PayloadIndex) -> None:
-        call = self._calls.about("create an index in", "write access to the whole collection (not to points only)")
+        call = self._calls.about(
+            f'create an index over "{path}" ({index.type}) in',
+            "write access to the whole collection (not to points only)",
+        )
 
         def create() -> None:
             completed(self._client.create_payload_index(self._name, path, index_params(index), wait=True), call)
@@ -214,7 +261,7 @@ class ServerCollection:
         return True
 
 
-def _state_notes(found: models.CollectionInfo) -> Any:
+def _state_notes(found: models.CollectionInfo) -> Iterator[str]:
     if found.status is models.CollectionStatus.RED:
         yield (
             "The collection's status is red: an operation has failed in Qdrant, whose log tells more;"

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ..errors import ConfigError, ConnectorError, SystemFault, TransientError
-from ..points import AIRBYTE_INDEXES, INDEXES
+from ..points import AIRBYTE_INDEXES, INDEXES, REPLICA_INDEXES
 from ..retry import Retryable
 
 #: How long a full disk is waited for: a flush of the server's log can free some room within seconds.
@@ -220,11 +220,12 @@ _AT_THE_PROXY: Final[dict[NoAnswer, str]] = {
 _ENVELOPES: Final = re.compile(
     r"(?:(?:Wrong input|Bad request|Service internal error|Rate limiting exceeded|Forbidden|Unauthorized): "
     r"|\d{1,9} out of \d{1,9} shards failed to apply operation\. First error captured: "
-    r"|(?:(?:InvalidArgument|Internal error): )?code: '[\w ]{1,80}', message: \")*"
+    r"|(?:(?:InvalidArgument|Internal error|Tonic status error): )?code: '[\w ]{1,80}', message: \")*"
 )
 #: Nothing is quoted before these words, so they are the server's.
 _NO_SPACE: Final = re.compile(r"[^\"'`{\[]{0,200}No space left on device")
 _NOT_IMPLEMENTED: Final = re.compile(r"[^\"'`{\[]{0,200}not implemented")
+_NODE_AWAY: Final = re.compile(r"Failed to connect to https?://|tcp connect error|transport error")
 _OVER_THE_RATE: Final = re.compile(r"(?:\w+ rate limit exceeded, )?request larger than rate limiter capacity")
 
 
@@ -248,6 +249,8 @@ def _bad_request(answer: Answer, call: Call) -> Retryable | ConnectorError:
 def _no_key(answer: Answer, call: Call) -> ConnectorError:
     if _sentence(answer).startswith("Must provide an API key"):
         return _config(answer, call, "asks for an API key: set indexing.auth_method to an API key")
+    if not answer.genuine and (not answer.text or answer.text.lstrip().startswith("<")):  # Qdrant's own is plain text
+        return _blocked(answer, call)
     return _config(answer, call, "does not know the API key: correct indexing.auth_method.api_key")
 
 
@@ -265,9 +268,19 @@ def _forbidden(answer: Answer, call: Call) -> ConnectorError:
             " indexing.collection. If the collection does not exist yet, create it beforehand or use a key with"
             " global manage rights",
         )
+    if not answer.genuine:
+        return _blocked(answer, call)
     return MissingRightError(
         f"Qdrant at {call.place} refused to {call.doing}; it says that the API key in indexing.auth_method lacks the"
         f" right: it needs {call.right}.",
+        detail=answer.code,
+    )
+
+
+def _blocked(answer: Answer, call: Call) -> ConfigError:
+    return ConfigError(
+        f"Qdrant at {call.place} could not {call.doing}: something before it blocked the request ({answer.code}); look at"
+        " the firewall, gateway or login in between.",
         detail=answer.code,
     )
 
@@ -302,6 +315,17 @@ def _failed(answer: Answer, call: Call) -> Retryable | ConnectorError:
         return _config(answer, call, "has no service for embedding texts with this model: choose another embedding")
     if _NOT_IMPLEMENTED.match(sentence):
         return _config(answer, call, "does not implement it: use a current version of Qdrant")
+    if sentence.startswith("Exception deserializing response"):
+        return _config(
+            answer, call, "sent something that is nested too deeply for gRPC: switch indexing.prefer_grpc off"
+        )
+    if _NODE_AWAY.match(sentence):
+        return _transient(
+            answer,
+            call,
+            "a node of its cluster does not answer, and the collection needs it (write_consistency_factor):"
+            " bring the node back",
+        )
     return _transient(answer, call, "it failed; the log of the server tells more")
 
 
@@ -376,7 +400,7 @@ def _vector_name(_found: re.Match[str], answer: Answer, call: Call) -> Connector
 
 
 def _no_index(found: re.Match[str], answer: Answer, call: Call) -> ConnectorError:
-    own = INDEXES.get(found[1]) or AIRBYTE_INDEXES.get(found[1])
+    own = {**INDEXES, **REPLICA_INDEXES, **AIRBYTE_INDEXES}.get(found[1] or "")
     field, index = (f'"{found[1]}"', f"index of type {own.type}") if own else ("a field", "fitting index")
     return _config(
         answer,
@@ -406,8 +430,12 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], _Build], ...]] = (
     (re.compile(r'Index required but not found for (?:"(\w{1,64})")?'), _no_index),
     (re.compile(r'Limit exceeded (\d{1,12}) > (\d{1,12}) for "'), _limit),
     (
-        re.compile(r"(?:Condition size|Filter condition) limit reached \((\d{1,12}) > (\d{1,12})\)"),
-        _says("allows filters of {1} conditions or values and was sent {0} (strict mode): raise that limit"),
+        re.compile(r"Condition size limit reached \((\d{1,12}) > (\d{1,12})\)"),
+        _says("allows conditions of {1} values and was sent {0} (strict mode): raise condition_max_size"),
+    ),
+    (
+        re.compile(r"Filter condition limit reached \((\d{1,12}) > (\d{1,12})\)"),
+        _says("allows filters of {1} conditions and was sent {0} (strict mode): raise filter_max_conditions"),
     ),
     (
         re.compile(r"(?:Disk|Resident memory|Memory) usage is at (\d{1,3})% of [a-z ,]{1,80} limit of (\d{1,3})%"),
@@ -424,7 +452,7 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], _Build], ...]] = (
         _says("allows no more than {0} indexes in this collection (strict mode): raise that limit"),
     ),
     (
-        re.compile(r"Shard key .{1,1024} not found"),
+        re.compile(r"Shard key (?s:.{1,1024}) not found"),
         lambda _found, answer, call: ShardKeyMissingError(
             f"Qdrant at {call.place} could not {call.doing}: it has no shard key as in indexing.shard_key.",
             detail=answer.code,
@@ -442,7 +470,7 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], _Build], ...]] = (
         re.compile(r"Distributed mode disabled"),
         _says("is no cluster, and has no shard keys: leave indexing.shard_key empty, and choose another collection"),
     ),
-    (re.compile(r"Sharding key .{1,1024} already exists"), lambda _found, answer, call: _exists(answer, call)),
+    (re.compile(r"Sharding key (?s:.{1,1024}) already exists"), lambda _found, answer, call: _exists(answer, call)),
     (
         re.compile(r"Exact search disabled"),
         lambda _found, answer, call: ExactCountError(

@@ -4,14 +4,16 @@
 2.  A failed write is sent again whole: the server may have applied all, some or none of it, and ids make that safe.
 3.  What is refused because of its size or its content is sent in halves, down to the one point that is at fault.
 4.  Deletes carry no `timeout` of their own: over REST the client would use the same number as HTTP timeout.
-5.  A filter that excludes what one run wrote also matches what later runs write, and a proxy may carry a request out long
-    after it was given up. Such a removal goes by id: the ids were looked up before it was sent. A filter by generation
-    matches old points only, whenever it is carried out.
+5.  A proxy may carry a request out long after it was given up, and then a filter could match what later runs wrote. A
+    removal goes by filter only where the filter has an upper bound (a generation, the time of a run); every other one
+    goes by id: the ids were looked up before it was sent.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeVar
 
@@ -77,6 +79,7 @@ class ServerWriter:
         # Learned from refusals. They only ever change from one valid value to another: threads need no lock around them.
         self._most_points: int | None = None
         self._most_bytes = bulk.most_bytes
+        self._turn = threading.Lock()
 
     def upsert(self, points: Sequence[Point]) -> None:
         """See `base.Store`."""
@@ -108,7 +111,8 @@ class ServerWriter:
     def _upsert(self, points: Sequence[bytes]) -> None:
         call = self._calls.about("write points into", "write access")
         try:
-            self._calls.run(call, lambda: completed(self._bulk.upsert(points), call))
+            with self._in_turn():
+                self._calls.run(call, lambda: completed(self._bulk.upsert(points), call))
         except TooLargeError as error:
             if error.allowed:
                 self._most_points = error.allowed
@@ -135,7 +139,15 @@ class ServerWriter:
             )
             completed(result, call)
 
-        self._calls.run(call, delete)
+        with self._in_turn():
+            self._calls.run(call, delete)
+
+    def _in_turn(self) -> AbstractContextManager[object]:
+        """Under a rate limit one write at a time: of several, some would find the bucket empty again and again.
+
+        The time that a call may be repeated for begins when it is its turn.
+        """
+        return self._turn if self._collection.limits.rated else nullcontext()
 
     def _in_halves(self, items: Sequence[T], send: Callable[[Sequence[T]], None], first: int) -> None:
         """Send them together, or in smaller parts for as long as the server refuses what they are together.
