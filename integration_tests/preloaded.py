@@ -40,7 +40,7 @@ IS_POSSIBLE = sys.platform == "linux"
 #: All that a `write` imports sooner or later.
 _LOADED = (
     *(f"destination_qdrant.{name}" for name in ("lines", "run", "write", "embedding.fake", "embedding.from_field")),
-    *(f"destination_qdrant.qdrant.{name}" for name in ("embedded", "server")),
+    *(f"destination_qdrant.qdrant.{name}" for name in ("embedded.store", "server.store")),
     "grpc._channel",
     "grpc._simple_stubs",
 )

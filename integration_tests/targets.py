@@ -91,7 +91,7 @@ class EmbeddedTarget:
         import qdrant_edge
 
         from destination_qdrant.qdrant.base import VectorSchema
-        from destination_qdrant.qdrant.embedded import open_embedded
+        from destination_qdrant.qdrant.embedded.store import open_embedded
 
         store = open_embedded(self.folder, "docs")
         store.create({"": VectorSchema("dense", vector_size, "cos")})

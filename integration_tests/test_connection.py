@@ -35,14 +35,14 @@ from wire_double import WireDouble
 from destination_qdrant.config import Indexing
 from destination_qdrant.errors import ConfigError, ConnectorError, TransientError
 from destination_qdrant.qdrant import open_store, tls
-from destination_qdrant.qdrant.access import Access, Certificates
-from destination_qdrant.qdrant.address import Address
 from destination_qdrant.qdrant.base import Point, VectorSchema
-from destination_qdrant.qdrant.discovery import Endpoint, find
-from destination_qdrant.qdrant.rest_transport import RestTransport
-from destination_qdrant.qdrant.server import CHECK, WRITE, Patience, ServerStore, open_server
-from destination_qdrant.qdrant.server_client import Connect, wire
-from destination_qdrant.qdrant.version import Version
+from destination_qdrant.qdrant.server.access import Access, Certificates
+from destination_qdrant.qdrant.server.address import Address
+from destination_qdrant.qdrant.server.client import Connect, wire
+from destination_qdrant.qdrant.server.discovery import Endpoint, find
+from destination_qdrant.qdrant.server.store import CHECK, WRITE, Patience, ServerStore, open_server
+from destination_qdrant.qdrant.server.transport import RestTransport
+from destination_qdrant.qdrant.server.version import Version
 from destination_qdrant.retry import RetryPolicy
 from destination_qdrant.vectors import UNNAMED, Dense
 
@@ -832,8 +832,8 @@ import sys
 from destination_qdrant.config import Indexing
 from destination_qdrant.errors import ConnectorError
 from destination_qdrant.qdrant import open_store, tls
-from destination_qdrant.qdrant.access import Access, Certificates
-from destination_qdrant.qdrant.server import Patience, open_server
+from destination_qdrant.qdrant.server.access import Access, Certificates
+from destination_qdrant.qdrant.server.store import Patience, open_server
 from destination_qdrant.retry import RetryPolicy
 plain, tls, grpc_tls, authority = sys.argv[1:]
 ways = [

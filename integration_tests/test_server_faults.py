@@ -26,7 +26,7 @@ from running_write import COMPLETE, Sync, jsonl, state, state_ids
 from targets import NO_SERVER, EmbeddedTarget, ServerTarget
 from wire_double import WireDouble
 
-from destination_qdrant.qdrant.address import Address, candidates
+from destination_qdrant.qdrant.server.address import Address, candidates
 
 # ----------------------------------------------------------------------------------------------------------
 # What is written

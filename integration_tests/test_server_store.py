@@ -28,9 +28,9 @@ from destination_qdrant.errors import ConfigError, PointRefusedError, SystemFaul
 from destination_qdrant.lines import StdinLines
 from destination_qdrant.protocol import MessageWriter
 from destination_qdrant.qdrant import open_store
-from destination_qdrant.qdrant.access import Access
 from destination_qdrant.qdrant.base import AnyOf, Below, Equals, Missing, PayloadIndex, Point, VectorSchema, Where
-from destination_qdrant.qdrant.server import DEFAULTS, WRITE, Options, Patience, ServerStore, open_server
+from destination_qdrant.qdrant.server.access import Access
+from destination_qdrant.qdrant.server.store import DEFAULTS, WRITE, Options, Patience, ServerStore, open_server
 from destination_qdrant.retry import RetryPolicy
 from destination_qdrant.vectors import UNNAMED, Dense, Multi, Sparse
 from destination_qdrant.write import write
@@ -872,8 +872,8 @@ def test_nothing_reaches_stderr_when_a_grpc_server_goes_away(
 import sys
 from destination_qdrant.errors import TransientError
 from destination_qdrant.qdrant.base import Equals, Where
-from destination_qdrant.qdrant.access import Access
-from destination_qdrant.qdrant.server import Patience, open_server
+from destination_qdrant.qdrant.server.access import Access
+from destination_qdrant.qdrant.server.store import Patience, open_server
 from destination_qdrant.retry import RetryPolicy
 url, port = sys.argv[1:]
 hasty = Patience(30, RetryPolicy(0))

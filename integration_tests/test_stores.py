@@ -44,7 +44,7 @@ from destination_qdrant.qdrant.base import (
     VectorSchema,
     Where,
 )
-from destination_qdrant.qdrant.embedded import EmbeddedStore, in_vain, open_embedded
+from destination_qdrant.qdrant.embedded.store import EmbeddedStore, in_vain, open_embedded
 from destination_qdrant.vectors import UNNAMED, Dense, Multi, Sparse, Vector, pack
 
 DENSE = {UNNAMED: VectorSchema("dense", 4, "cos")}
@@ -109,8 +109,8 @@ def _place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         yield place
         place.close()
         return
-    from destination_qdrant.qdrant.access import Access
-    from destination_qdrant.qdrant.server import open_server
+    from destination_qdrant.qdrant.server.access import Access
+    from destination_qdrant.qdrant.server.store import open_server
 
     real, over_grpc = request.param.startswith("server"), request.param == "server-grpc"
     if real and "QDRANT_URL" not in os.environ:
@@ -764,7 +764,7 @@ def test_a_second_process_is_turned_away(folder: Path) -> None:
     code = (
         "import sys, pathlib\n"
         "from destination_qdrant.errors import TransientError\n"
-        "from destination_qdrant.qdrant.embedded import open_embedded\n"
+        "from destination_qdrant.qdrant.embedded.store import open_embedded\n"
         "try: open_embedded(pathlib.Path(sys.argv[1]), 'docs')\n"
         "except TransientError as error: print(error.message)\n"
     )
@@ -1000,7 +1000,7 @@ def test_a_failed_opening_lets_go_of_the_lock(folder: Path) -> None:
 WRITE_FOREVER = """
 import itertools, pathlib, sys
 from destination_qdrant.qdrant.base import PayloadIndex, Point, VectorSchema
-from destination_qdrant.qdrant.embedded import open_embedded
+from destination_qdrant.qdrant.embedded.store import open_embedded
 from destination_qdrant.vectors import Dense
 store = open_embedded(pathlib.Path(sys.argv[1]), "docs")
 store.create({"": VectorSchema("dense", 4, "cos")})
@@ -1037,7 +1037,7 @@ WRITE_UNTIL_REFUSED = """
 import itertools, os, pathlib, random, sys
 from destination_qdrant.errors import ConfigError
 from destination_qdrant.qdrant.base import PayloadIndex, Point, VectorSchema, Where
-from destination_qdrant.qdrant.embedded import open_embedded
+from destination_qdrant.qdrant.embedded.store import open_embedded
 from destination_qdrant.vectors import Dense
 folder, reserve = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 store = open_embedded(folder, "docs", reserve_bytes=reserve)

@@ -35,7 +35,7 @@ from targets import EmbeddedTarget, ServerTarget, Target
 from wire_double import WireDouble
 
 from destination_qdrant.protocol import UnreadableLine, read_message
-from destination_qdrant.qdrant.embedded import RESERVE
+from destination_qdrant.qdrant.embedded.store import RESERVE
 
 STARTED = json.loads(json.dumps(COMPLETE).replace("COMPLETE", "STARTED"))
 BY_KEY = {"destination_sync_mode": "append_dedup", "primary_key": [["id"]]}
@@ -464,7 +464,7 @@ import sys
 from pathlib import Path
 from destination_qdrant.errors import ConnectorError
 from destination_qdrant.qdrant.base import Point, VectorSchema
-from destination_qdrant.qdrant.embedded import open_embedded
+from destination_qdrant.qdrant.embedded.store import open_embedded
 from destination_qdrant.vectors import Dense
 
 def points(*numbers):

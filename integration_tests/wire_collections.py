@@ -339,9 +339,9 @@ class Collections:
             raise RefusalError(409, f"{WRONG}Collection `{new.alias_name}` already exists!")
 
     def create_shard_key(self, request: Request, name: str) -> bool:
-        rules = self._rules_of(name)
-        if not self._distributed:
+        if not self._distributed:  # a server says that first, also of a collection that is missing
             raise RefusalError(400, f"{BAD}Distributed mode disabled")
+        rules = self._rules_of(name)
         key = request.body["shard_key"]
         if not rules.settings.is_custom_sharded:
             raise RefusalError(400, f"{BAD}Shard Key cannot be created with Auto sharding method")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from destination_qdrant.errors import ConfigError
-from destination_qdrant.qdrant import proxies
-from destination_qdrant.qdrant.access import Access, Certificates
-from destination_qdrant.qdrant.address import candidates
+from destination_qdrant.qdrant.server import proxies
+from destination_qdrant.qdrant.server.access import Access, Certificates
+from destination_qdrant.qdrant.server.address import candidates
 
 URL = "http://host:6333"
 SECRET = "hunter2"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from destination_qdrant.errors import ConfigError
-from destination_qdrant.qdrant.address import Address, candidates
+from destination_qdrant.qdrant.server.address import Address, candidates
 
 
 def parse_address(url: str) -> Address:

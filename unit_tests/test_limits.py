@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from destination_qdrant.qdrant.base import AnyOf, Equals, Where
-from destination_qdrant.qdrant.limits import Limits, in_allowed_filters, in_allowed_groups
+from destination_qdrant.qdrant.server.limits import Limits, in_allowed_filters, in_allowed_groups
 
 
 @pytest.mark.parametrize(

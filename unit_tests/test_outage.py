@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from destination_qdrant.errors import ConfigError, TransientError
-from destination_qdrant.qdrant.outage import Outage
+from destination_qdrant.qdrant.server.outage import Outage
 from destination_qdrant.retry import Retryable, RetryPolicy, Waiting, call
 
 AWAY = TransientError("Qdrant at http://db:6333 is away.")

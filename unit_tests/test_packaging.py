@@ -178,7 +178,11 @@ def test_import_rules_hold(package_copy: Path) -> None:
         ("documents", "import openai", "destination_qdrant.documents -> openai"),
         ("catalog", "def late():\n    import cohere", "destination_qdrant.catalog -> cohere"),
         ("catalog", "from . import pipeline", "destination_qdrant.catalog -> destination_qdrant.pipeline"),
-        ("identity", "from .qdrant import server", "destination_qdrant.identity -> destination_qdrant.qdrant.server"),
+        (
+            "identity",
+            "from .qdrant import server",
+            "destination_qdrant.identity -> destination_qdrant.qdrant.server",
+        ),
         ("qdrant/base", "from .. import config", "destination_qdrant.qdrant.base -> destination_qdrant.config"),
         ("run", "from . import destination", "destination_qdrant.destination -> airbyte_cdk"),
         ("config", "from .embedding import openai", "destination_qdrant.embedding.openai -> openai"),

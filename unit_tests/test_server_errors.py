@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from destination_qdrant.errors import ConfigError, ConnectorError, SystemFault, TransientError
-from destination_qdrant.qdrant.server_errors import (
+from destination_qdrant.qdrant.server.errors import (
     AlreadyExistsError,
     Answer,
     Call,

@@ -13,7 +13,7 @@ from qdrant_client import models
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from destination_qdrant.qdrant.base import Point
-from destination_qdrant.qdrant.server_upserts import (
+from destination_qdrant.qdrant.server.upserts import (
     in_parts,
     json_point,
     json_request,

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from destination_qdrant.errors import ConfigError
-from destination_qdrant.qdrant import tls
-from destination_qdrant.qdrant.access import Certificates
+from destination_qdrant.qdrant.server import tls
+from destination_qdrant.qdrant.server.access import Certificates
 
 AUTHORITY = trustme.CA()
 ISSUED = AUTHORITY.issue_cert("client@example.org")

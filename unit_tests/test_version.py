@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from destination_qdrant.qdrant.version import OLDEST, Version
+from destination_qdrant.qdrant.server.version import OLDEST, Version
 
 
 @pytest.mark.parametrize(

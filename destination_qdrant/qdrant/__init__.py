@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import Any, Protocol, cast
 
 from ..config import ApiKeyAuth, Indexing
-from .access import Access, Certificates
 from .base import Store
-from .outage import Tell, silent
+from .server.access import Access, Certificates
+from .server.outage import Tell, silent
 
 # Read by gRPC when it is imported, which qdrant-client does. Its library writes to stderr otherwise, past every log
 # of ours, and every line there is shown as an error. Not a default only: a value that is empty lets it talk as well.
@@ -42,7 +42,7 @@ def open_store(
         ConfigError: the address is none, or the folder is not to be had.
     """
     if folder := indexing.embedded_folder:
-        from .embedded import in_vain, open_embedded  # only this path needs the engine
+        from .embedded.store import in_vain, open_embedded  # only this path needs the engine
 
         return open_embedded(
             folder,
@@ -53,7 +53,7 @@ def open_store(
         )
     with _without("fastembed"):
         # only this path needs the client, which is slow
-        from .server import CHECK, Options, Routing, open_server, writing
+        from .server.store import CHECK, Options, Routing, open_server, writing
 
         return open_server(
             _access(indexing),

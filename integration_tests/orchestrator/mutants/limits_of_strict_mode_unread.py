@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from destination_qdrant.qdrant.limits import Limits
+from destination_qdrant.qdrant.server.limits import Limits
 from destination_qdrant.run import console
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from ..errors import ConnectorError
-from ..retry import Retryable, RetryPolicy
-from ..retry import call as with_retries
+from ...errors import ConnectorError
+from ...retry import Retryable, RetryPolicy
+from ...retry import call as with_retries
 from .address import Address
+from .client import translated
+from .errors import Call
 from .outage import Outage, Tell, silent
-from .server_client import translated
-from .server_errors import Call
 
 T = TypeVar("T")
 

@@ -13,16 +13,16 @@ from typing import Any, Final
 
 from qdrant_client import QdrantClient, models
 
-from ..config import NewCollection
-from ..errors import ConfigError, ConnectorError
-from ..payload import NOTE
-from ..retry import Retryable
-from .base import CollectionInfo, PayloadIndex, VectorSchema
+from ...config import NewCollection
+from ...errors import ConfigError, ConnectorError
+from ...payload import NOTE
+from ...retry import Retryable
+from ..base import CollectionInfo, PayloadIndex, VectorSchema
+from .calls import Calls
+from .client import completed, translated
+from .errors import AlreadyExistsError, Call, CollectionMissingError, MissingRightError, ShardKeyMissingError
 from .limits import Limits
-from .server_calls import Calls
-from .server_client import completed, translated
-from .server_errors import AlreadyExistsError, Call, CollectionMissingError, MissingRightError, ShardKeyMissingError
-from .server_models import collection_info, create_arguments, index_params
+from .models import collection_info, create_arguments, index_params
 from .version import Version
 
 #: The metadata of a collection, and its point in the fallback: whatever else is kept there is not ours.
@@ -142,7 +142,16 @@ class ServerCollection:
         key = self._shard_key
         if key is None:
             return
-        self.require_custom_sharding()
+        self.check_shard_key()
+        call = self._calls.about("create a shard key in", "global manage rights, unless the shard key exists")
+        self._calls.run(call, lambda: self._once(self._create_shard_key, lambda: self._has_shard_key(key), call))
+
+    def check_shard_key(self) -> None:
+        """Refuse a shard key that cannot be used, without creating anything."""
+        key = self._shard_key
+        if key is None:
+            return
+        self._require_custom_sharding()
         if key.isdecimal() and self._has_shard_key(int(key)):
             raise ConfigError(
                 f'The shard key in indexing.shard_key is a number in collection "{self._name}", and the connector writes'
@@ -153,8 +162,6 @@ class ServerCollection:
                 f'Collection "{self._name}" has no shard key as in indexing.shard_key, and'
                 " indexing.collection_management is must_exist: create the key, correct it, or choose create_if_missing."
             )
-        call = self._calls.about("create a shard key in", "global manage rights, unless the shard key exists")
-        self._calls.run(call, lambda: self._once(self._create_shard_key, lambda: self._has_shard_key(key), call))
 
     def _create_shard_key(self) -> None:
         self._client.create_shard_key(self._name, self._shard_key or "")
@@ -177,11 +184,10 @@ class ServerCollection:
         with suppress(CollectionMissingError):
             self._calls.run(call, self._create_shard_key)
 
-    def require_custom_sharding(self) -> None:
-        """Refuse a shard key for a collection that is not divided by keys."""
+    def _require_custom_sharding(self) -> None:
         self.shape()
         found = self._read_last
-        if self._shard_key is None or found is None:
+        if found is None:
             return
         if found.config.params.sharding_method is not models.ShardingMethod.CUSTOM:
             call = self._reading()

@@ -15,13 +15,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..errors import ConfigError, ConnectorError
-from ..retry import Retryable
+from ...errors import ConfigError, ConnectorError
+from ...retry import Retryable
 from . import tls
 from .access import Access
 from .address import Address
-from .server_client import Connect, outcome, translated
-from .server_errors import Answer, Call, NoAnswer, reason, unanswered
+from .client import Connect, outcome, translated
+from .errors import Answer, Call, NoAnswer, reason, unanswered
 from .version import OLDEST, Version
 
 #: How long a server may take to say what it is, in seconds. To do without gRPC costs no more than speed.

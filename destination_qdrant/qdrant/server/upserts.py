@@ -15,8 +15,8 @@ import orjson
 from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import payload_to_grpc
 
-from ..vectors import UNNAMED, Dense, Multi, ServerText, Sparse, Vector, Vectors, unpack
-from .base import Point
+from ...vectors import UNNAMED, Dense, Multi, ServerText, Sparse, Vector, Vectors, unpack
+from ..base import Point
 
 #: Field numbers of `points.proto`.
 _UPSERT_POINTS: Final = 3

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
-from .base import AnyOf, PointId, Where
+from ..base import AnyOf, PointId, Where
 
 #: As many as `indexing.batch_size` may ask for; whoever wants fewer hands over fewer.
 _MOST_POINTS: Final = 4_096

@@ -1,4 +1,4 @@
-"""The client of a Qdrant server: how it is made, and what its exceptions mean (see `server` for the rest).
+"""The client of a Qdrant server: how it is made, and what its exceptions mean (see `store` for the rest).
 
 qdrant-client wraps REST failures in its own exceptions and lets gRPC's through as they are.
 """
@@ -21,13 +21,13 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from ..errors import ConnectorError, SystemFault
-from ..retry import Retryable
+from ...errors import ConnectorError, SystemFault
+from ...retry import Retryable
 from . import proxies, tls
 from .access import Access
 from .address import Address
-from .rest_transport import RestTransport
-from .server_errors import Answer, Call, NoAnswer, refused, unanswered, unfinished
+from .errors import Answer, Call, NoAnswer, refused, unanswered, unfinished
+from .transport import RestTransport
 
 #: Pings find a connection that died silently; without the http2 limit gRPC notices only after a minute.
 #: After an outage the client is back within a second instead of several.

@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 from .address import Address
 
 FIELD: Final = "indexing.proxy"

@@ -1,6 +1,6 @@
 """Between the store's neutral types and those of qdrant_edge.
 
-Like `embedded`, the only importers of qdrant_edge: this module knows its types, `embedded` its shard.
+Like `store`, the only importers of qdrant_edge: this module knows its types, `store` its shard.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 import qdrant_edge as edge
 
-from ..config import NewCollection
-from ..errors import ConfigError, SystemFault
-from ..vectors import Dense, Multi, ServerText, Sparse, Vector, unpack
-from .base import (
+from ...config import NewCollection
+from ...errors import ConfigError, SystemFault
+from ...vectors import Dense, Multi, ServerText, Sparse, Vector, unpack
+from ..base import (
     AnyOf,
     Below,
     Condition,

@@ -12,7 +12,7 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 
 FIELD: Final = "indexing.url"
 REST_PORT: Final = 6333

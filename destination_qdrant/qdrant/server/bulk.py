@@ -1,4 +1,4 @@
-"""Upserts as bytes, over gRPC and over REST: the two ways in which `server_writer` sends points."""
+"""Upserts as bytes, over gRPC and over REST: the two ways in which `writer` sends points."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import GrpcToRest
 from qdrant_client.http.exceptions import ResponseHandlingException
 
-from .server_upserts import json_point, json_request, packed_head, packed_point, packed_request
-from .server_writer import Routing
+from .upserts import json_point, json_request, packed_head, packed_point, packed_request
+from .writer import Routing
 
 #: gRPC has no limit of its own; a server takes at most 32 MB of JSON.
 _GRPC_BYTES: Final = 16_000_000

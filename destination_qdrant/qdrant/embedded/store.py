@@ -19,10 +19,10 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from ..config import Indexing, NewCollection
-from ..errors import ConnectorError, SystemFault
-from ..vectors import Dense
-from .base import (
+from ...config import Indexing, NewCollection
+from ...errors import ConnectorError, SystemFault
+from ...vectors import Dense
+from ..base import (
     AnyOf,
     CollectionInfo,
     Condition,
@@ -35,7 +35,9 @@ from .base import (
     Where,
     nobody,
 )
-from .edge_models import (
+from ..validation import check_points, check_schema
+from .folder import CollectionFolder
+from .models import (
     MAX_POINTS_A_CALL,
     from_id,
     from_indexes,
@@ -46,8 +48,6 @@ from .edge_models import (
     to_index,
     to_path,
 )
-from .folder import CollectionFolder
-from .validation import check_points, check_schema
 
 MEGABYTE = 1 << 20
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Literal
 
-from ..retry import OnWait, Waiting
+from ...retry import OnWait, Waiting
 
 Tell = Callable[[Literal["INFO", "WARN"], str], object]
 

@@ -1,12 +1,12 @@
 """A collection on a Qdrant server, over REST or gRPC.
 
-Its parts:
+Its parts, from the way to the server to the points:
 
-    server_client       how a client is made, and what its exceptions mean
-    server_calls        one call: tried again while that may help
-    server_collection   the collection itself
-    server_writer       writes, in the batches and by the rules that a server needs
-    server_models       our types and the client's
+    access, address, tls, proxies, version    what the configuration and the server say, pure
+    transport, client, discovery              how a client is made, where a Qdrant answers, what exceptions mean
+    errors, outage, calls                     one call: tried again while that may help, told in sentences
+    models, limits, collection                our types and the client's, what is allowed, the collection itself
+    upserts, bulk, writer                     points as bytes, and the rules by which they are written
 
 Once the server has answered, an answer that is not Qdrant's comes from something before it, and is tried again.
 """
@@ -24,13 +24,11 @@ from uuid import UUID
 
 from qdrant_client import QdrantClient, models
 
-from ..config import NewCollection
-from ..errors import ConfigError, SystemFault
-from ..payload import NOTE
-from ..vectors import UNNAMED, Dense
-from .access import Access
-from .address import Address, candidates
-from .base import (
+from ...config import NewCollection
+from ...errors import ConfigError, SystemFault
+from ...payload import NOTE
+from ...vectors import UNNAMED, Dense
+from ..base import (
     AnyOf,
     Below,
     CollectionInfo,
@@ -44,16 +42,18 @@ from .base import (
     Where,
     nobody,
 )
+from .access import Access
+from .address import Address, candidates
+from .bulk import BulkOverGrpc, BulkOverRest
+from .calls import CHECK, WRITE, Calls, Patience, writing
+from .client import Connect, wire
+from .collection import NOTE_POINT, ServerCollection
 from .discovery import find
+from .errors import ExactCountError, ShardKeyMissingError, TooLargeError
 from .limits import in_allowed_filters, in_allowed_groups
-from .server_bulk import BulkOverGrpc, BulkOverRest
-from .server_calls import CHECK, WRITE, Calls, Patience, writing
-from .server_client import Connect, wire
-from .server_collection import NOTE_POINT, ServerCollection
-from .server_errors import ExactCountError, ShardKeyMissingError, TooLargeError
-from .server_models import client_filter, leftovers_filter, path, point_id
-from .server_writer import Routing, ServerWriter
+from .models import client_filter, leftovers_filter, path, point_id
 from .version import OLDEST, Version
+from .writer import Routing, ServerWriter
 
 __all__ = ["CHECK", "DEFAULTS", "WRITE", "Options", "Patience", "Routing", "ServerStore", "open_server", "writing"]
 
@@ -216,7 +216,7 @@ class ServerStore:
 
     def require_write_access(self) -> None:
         """See `base.Store`: the removal of a point that nobody has."""
-        self._collection.require_custom_sharding()
+        self._collection.check_shard_key()
         with suppress(ShardKeyMissingError):  # the first sync creates it
             self.delete([str(UUID(bytes=secrets.token_bytes(16)))])
 

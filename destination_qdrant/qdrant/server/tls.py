@@ -18,10 +18,10 @@ from typing import Final
 
 import httpx
 
-from ..errors import ConfigError
+from ...errors import ConfigError
 from .access import Certificates
 from .address import Address
-from .server_errors import NoAnswer
+from .errors import NoAnswer
 
 _AUTHORITY: Final = "indexing.tls.ca_certificate"
 _CLIENT: Final = "indexing.tls.client_certificate"

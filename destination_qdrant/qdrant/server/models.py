@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from qdrant_client import models
 
-from ..config import NewCollection
-from ..errors import SystemFault
-from ..vectors import UNNAMED
-from .base import (
+from ...config import NewCollection
+from ...errors import SystemFault
+from ...vectors import UNNAMED
+from ..base import (
     AnyOf,
     Below,
     CollectionInfo,

@@ -22,8 +22,8 @@ from typing import Any
 
 import orjson
 
-from ..errors import ConfigError, ConnectorError, TransientError
-from .base import VectorSchema
+from ...errors import ConfigError, ConnectorError, TransientError
+from ..base import VectorSchema
 
 FORMAT_VERSION = 1
 #: In bytes, as a server and nearly every file system count.

@@ -19,9 +19,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from ..errors import ConfigError, ConnectorError, SystemFault, TransientError
-from ..points import AIRBYTE_INDEXES, INDEXES, REPLICA_INDEXES
-from ..retry import Retryable
+from ...errors import ConfigError, ConnectorError, SystemFault, TransientError
+from ...points import AIRBYTE_INDEXES, INDEXES, REPLICA_INDEXES
+from ...retry import Retryable
 
 #: How long a full disk is waited for: a flush of the server's log can free some room within seconds.
 FULL_SECONDS: Final = 30.0

@@ -19,14 +19,14 @@ from typing import Final, Literal, Protocol, TypeVar
 
 from qdrant_client import QdrantClient, models
 
-from ..errors import ConfigError, PointRefusedError
-from .base import Point, PointId
-from .server_calls import Calls
-from .server_client import completed
-from .server_collection import ServerCollection
-from .server_errors import ContentRefusedError, TooLargeError
-from .server_upserts import in_parts
-from .validation import check_points
+from ...errors import ConfigError, PointRefusedError
+from ..base import Point, PointId
+from ..validation import check_points
+from .calls import Calls
+from .client import completed
+from .collection import ServerCollection
+from .errors import ContentRefusedError, TooLargeError
+from .upserts import in_parts
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""A Qdrant server: `store` is what the others are put together to."""
