@@ -168,6 +168,14 @@ def test_a_key_that_is_a_number_there_is_refused(cluster: Place) -> None:
         store.create_indexes(KEYS)
 
     assert len(cluster.requests(CHANGING)) == 2
+    for text in ("007", "9" * 30):  # no way in which a number is written, or one that no key can be
+        with cluster.store(shard_key=text) as store:
+            store.create_indexes({})
+    assert len(cluster.requests(CHANGING)) == 4
+
+    cluster.ask("PUT", "/shards", {"shard_key": "7"})  # the text beside the number
+    with cluster.store(shard_key="7") as store:
+        store.create_indexes(KEYS)
 
 
 def test_a_server_that_is_no_cluster_is_refused_before_a_collection_is_made(single: Place) -> None:
@@ -304,6 +312,10 @@ def answers(status: int) -> Json:
     return {"status": _TOLD_AS[status], "body": f"Received http2 header with status: {status}"}
 
 
+def never(_seconds: float) -> None:
+    raise AssertionError("it waits for what does not pass")
+
+
 class Gateway(WireDouble):
     """Takes few points in a request, and says so in HTTP."""
 
@@ -321,7 +333,7 @@ class Gateway(WireDouble):
 def test_what_is_too_large_for_a_gateway_before_grpc_goes_in_halves() -> None:
     with Gateway(grpc=True) as double:
         place = Place(double.url, over_grpc=True, collection="docs", double=double)
-        with place.store() as store:
+        with place.store(sleep=never) as store:
             store.create(FLAT)
             store.upsert(points(40))
             refused = double.refused
@@ -356,7 +368,10 @@ def test_a_gateway_before_grpc_that_blocks_is_not_taken_for_qdrants_rights(statu
         place = Place(double.url, over_grpc=True, collection="docs", double=double)
         place.create()
         double.fail("^PUT .*/points$", **answers(status))
-        with place.store() as store, pytest.raises(ConfigError, match="something before it blocked") as raised:
+        with (
+            place.store(sleep=never) as store,
+            pytest.raises(ConfigError, match="something before it blocked") as raised,
+        ):
             store.upsert(points(1))
 
     assert not isinstance(raised.value, MissingRightError | CollectionMissingError)

@@ -18,6 +18,7 @@ from ...errors import ConfigError, ConnectorError
 from ...payload import NOTE
 from ...retry import Retryable
 from ..base import CollectionInfo, PayloadIndex, VectorSchema
+from ..validation import MAX_INTEGER_ID
 from .calls import Calls
 from .client import completed, translated
 from .errors import AlreadyExistsError, Call, CollectionMissingError, MissingRightError, ShardKeyMissingError
@@ -152,12 +153,14 @@ class ServerCollection:
         if key is None:
             return
         self._require_custom_sharding()
-        if key.isdecimal() and self._has_shard_key(int(key)):
+        if self._has_shard_key(key):
+            return
+        if _is_number(key) and self._has_shard_key(int(key)):
             raise ConfigError(
                 f'The shard key in indexing.shard_key is a number in collection "{self._name}", and the connector writes'
                 " to keys that are texts only: choose a key that is no number."
             )
-        if not self._may_create and not self._has_shard_key(key):
+        if not self._may_create:
             raise ConfigError(
                 f'Collection "{self._name}" has no shard key as in indexing.shard_key, and'
                 " indexing.collection_management is must_exist: create the key, correct it, or choose create_if_missing."
@@ -265,6 +268,11 @@ class ServerCollection:
             return False
         self._info = None
         return True
+
+
+def _is_number(key: str) -> bool:
+    """Whether it is how a number key of Qdrant's is written."""
+    return key.isdecimal() and str(int(key)) == key and int(key) <= MAX_INTEGER_ID
 
 
 def _state_notes(found: models.CollectionInfo) -> Iterator[str]:

@@ -468,7 +468,7 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], _Build], ...]] = (
     ),
     (
         re.compile(r"Distributed mode disabled"),
-        _says("is no cluster, and has no shard keys: leave indexing.shard_key empty, and choose another collection"),
+        _says("is no cluster, and has no shard keys: leave indexing.shard_key empty"),
     ),
     (re.compile(r"Sharding key (?s:.{1,1024}) already exists"), lambda _found, answer, call: _exists(answer, call)),
     (
