@@ -34,8 +34,9 @@ from wire_double import WireDouble
 
 from destination_qdrant.config import Indexing
 from destination_qdrant.errors import ConfigError, ConnectorError, TransientError
-from destination_qdrant.qdrant import open_store, tls
+from destination_qdrant.qdrant import open_store
 from destination_qdrant.qdrant.base import Point, VectorSchema
+from destination_qdrant.qdrant.server import tls
 from destination_qdrant.qdrant.server.access import Access, Certificates
 from destination_qdrant.qdrant.server.address import Address
 from destination_qdrant.qdrant.server.client import Connect, wire
@@ -831,7 +832,7 @@ def test_nothing_of_all_this_reaches_standard_error() -> None:
 import sys
 from destination_qdrant.config import Indexing
 from destination_qdrant.errors import ConnectorError
-from destination_qdrant.qdrant import open_store, tls
+from destination_qdrant.qdrant import open_store
 from destination_qdrant.qdrant.server.access import Access, Certificates
 from destination_qdrant.qdrant.server.store import Patience, open_server
 from destination_qdrant.retry import RetryPolicy
