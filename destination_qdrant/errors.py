@@ -2,7 +2,8 @@
 
     ConnectorError             never raised itself
     ├── ConfigError            the user must change something: retries are stopped
-    │   └── PointRefusedError  it is about one point
+    │   ├── PointRefusedError  it is about one point
+    │   └── TextRefusedError   it is about one text that was to be embedded
     ├── TransientError         trying again later may help
     └── SystemFault            a bug or a broken promise of another system
 
@@ -57,6 +58,15 @@ class PointRefusedError(ConfigError):
         """Say which one."""
         super().__init__(message, detail=detail)
         self.index = index
+
+
+class TextRefusedError(ConfigError):
+    """A provider does not take one text; `text` is that text, for finding its record and never shown."""
+
+    def __init__(self, message: str, *, detail: str = "", text: str = "") -> None:
+        """Say which one."""
+        super().__init__(message, detail=detail)
+        self.text = text
 
 
 class TransientError(ConnectorError):

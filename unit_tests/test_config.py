@@ -22,13 +22,20 @@ from destination_qdrant.config import (
     Config,
     Fake,
     FieldNameMapping,
+    FieldsFormat,
     FromField,
     Local,
     MarkdownSplitter,
     NoAuth,
     OpenAI,
     OpenAICompatible,
+    QdrantInference,
+    Requests,
     SeparatorSplitter,
+    StreamProcessing,
+    TemplateFormat,
+    ValuesFormat,
+    WholeText,
     parse_config,
     secrets,
     secrets_of_raw,
@@ -45,6 +52,8 @@ MINIMAL: Json = {
     "indexing": {"url": "http://localhost:6333", "collection": "documents"},
 }
 PREVIOUS = json.loads((Path(__file__).parents[1] / "integration_tests" / "spec_previous.json").read_text("utf-8"))
+SPEC = connector_spec()["connectionSpecification"]
+OLD_FORM, FORM = Draft7Validator(PREVIOUS["connectionSpecification"]), Draft7Validator(SPEC)
 
 
 def changed(path: str, value: object) -> Json:
@@ -101,6 +110,10 @@ def test_defaults_are_those_of_airbytes_connector() -> None:
     assert config.processing.field_name_mappings == ()
     assert config.processing.text_splitter == SeparatorSplitter()
     assert config.processing.max_payload_bytes == 1_048_576
+    assert config.processing.text_format == FieldsFormat()
+    assert config.processing.records_without_text == "skip"
+    assert config.processing.streams == ()
+    assert config.indexing.reuse_vectors is True
     assert config.indexing.auth_method == NoAuth()
     assert config.indexing.prefer_grpc is True
     assert config.indexing.batch_size == 512
@@ -137,7 +150,7 @@ def test_a_configuration_cannot_be_changed() -> None:
             OpenAICompatible(
                 api_key="",
                 base_url="http://localhost:11434/v1",
-                model_name="text-embedding-ada-002",
+                model_name=None,
                 dimensions=768,
             ),
         ),
@@ -146,6 +159,23 @@ def test_a_configuration_cannot_be_changed() -> None:
         ({"mode": "from_field", "field_name": "v", "dimensions": 3}, FromField(field_name="v", dimensions=3)),
         ({"mode": "local"}, Local(model_name="all-MiniLM-L6-v2", model_path=None)),
         ({"mode": "local", "model_path": "/models/x"}, Local(model_path="/models/x")),
+        (
+            {"mode": "openai_compatible", "preset": "voyage", "base_url": " ", "model_name": "", "extra_body": " "},
+            OpenAICompatible(preset="voyage", base_url=None, model_name=None, dimensions=None, extra_body=None),
+        ),
+        (
+            {"mode": "openai", "openai_key": "k", "base_url": " https://eu.api.openai.com/v1 "},
+            OpenAI(openai_key="k", base_url="https://eu.api.openai.com/v1"),
+        ),
+        ({"mode": "cohere", "cohere_key": "k", "base_url": ""}, Cohere(cohere_key="k", base_url=None)),
+        (
+            {"mode": "azure_openai", "openai_key": "k", "api_base": "https://a", "deployment": "d", "model_name": "m"},
+            AzureOpenAI(openai_key="k", api_base="https://a", deployment="d", model_name="m"),
+        ),
+        (
+            {"mode": "qdrant"},
+            QdrantInference(model_name="sentence-transformers/all-minilm-l6-v2", dimensions=None, document_prefix=""),
+        ),
     ],
 )
 def test_every_embedding_mode(embedding: Json, expected: object) -> None:
@@ -157,11 +187,91 @@ def test_every_embedding_mode(embedding: Json, expected: object) -> None:
     [
         ({"mode": "separator", "keep_separator": True}, SeparatorSplitter(keep_separator=True)),
         ({"mode": "markdown"}, MarkdownSplitter(split_level=1)),
+        ({"mode": "markdown", "heading_path": True}, MarkdownSplitter(split_level=1, heading_path=True)),
         ({"mode": "code", "language": "python"}, CodeSplitter(language="python")),
+        ({"mode": "none"}, WholeText(when_too_long="truncate")),
+        ({"mode": "none", "when_too_long": "fail"}, WholeText(when_too_long="fail")),
     ],
 )
 def test_every_text_splitter(splitter: Json, expected: object) -> None:
     assert parse_config(changed("processing.text_splitter", splitter)).processing.text_splitter == expected
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ({"mode": "fields"}, FieldsFormat()),
+        ({"mode": "values"}, ValuesFormat()),
+        ({"mode": "template", "template": "{a}: {chunk}"}, TemplateFormat(template="{a}: {chunk}")),
+    ],
+)
+def test_every_form_of_the_text(form: Json, expected: object) -> None:
+    assert parse_config(changed("processing.text_format", form)).processing.text_format == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "words", "fields"),
+    [
+        ("{title}", ("", ""), ("title",)),
+        ("{ user.name } says:\n{comments.*.text}", ("", " says:\n", ""), ("user.name", "comments.*.text")),
+        ("{a}{b}", ("", "", ""), ("a", "b")),
+        ("{{{a}}} {{}} {{b}}", ("{", "} {} {b}"), ("a",)),
+        ("{title} ({chunk})", ("", " (", ")"), ("title", "chunk")),
+        ("{.chunk}", ("", ""), (".chunk",)),
+        ("{a}, {a}", ("", ", ", ""), ("a", "a")),
+    ],
+)
+def test_a_template_is_words_and_fields(template: str, words: tuple[str, ...], fields: tuple[str, ...]) -> None:
+    parsed = TemplateFormat(template=template).parsed
+
+    assert (parsed.words, parsed.fields, parsed.holds_chunk) == (words, fields, "chunk" in fields)
+
+
+REQUESTING = [
+    {"mode": "openai", "openai_key": "k"},
+    {"mode": "azure_openai", "openai_key": "k", "api_base": "https://a", "deployment": "d"},
+    {"mode": "openai_compatible", "base_url": "https://a"},
+    {"mode": "cohere", "cohere_key": "k"},
+]
+
+
+@pytest.mark.parametrize("embedding", REQUESTING)
+def test_every_provider_can_be_told_how_to_ask(embedding: Json) -> None:
+    told = {"in_flight": 64, "batch_size": 1, "batch_tokens": 5, "timeout": 9, "retry_seconds": 0} | {
+        "requests_per_minute": 1, "tokens_per_minute": 1_000_000,
+    }  # fmt: skip
+    usual = Requests(
+        in_flight=8,
+        batch_size=None,
+        batch_tokens=None,
+        timeout=60,
+        retry_seconds=600,
+        requests_per_minute=None,
+        tokens_per_minute=None,
+    )
+
+    assert parse_config(changed("embedding", embedding | {"requests": told})).embedding.requests == Requests(**told)
+    assert parse_config(changed("embedding", embedding)).embedding.requests == usual
+    assert parse_config(changed("embedding", embedding | {"requests": None})).embedding.requests == usual
+
+
+@pytest.mark.parametrize(("text", "parsed"), [(None, None), ("{}", {}), ('{"a": {"b": [1]}}', {"a": {"b": [1]}})])
+def test_more_fields_of_a_request_are_a_json_object(text: str | None, parsed: object) -> None:
+    assert OpenAICompatible(base_url="https://a", extra_body=text).parsed_extra_body == parsed
+
+
+def test_streams_may_have_settings_of_their_own() -> None:
+    entries = [
+        {"name": "issues", "text_fields": ["body"], "text_splitter": {"mode": "none"}},
+        {"name": "issues", "namespace": "public", "metadata_fields": ["state"]},
+        {"name": "docs", "namespace": " ", "text_format": {"mode": "template", "template": "{a}"}},
+    ]
+
+    assert parse_config(changed("processing.streams", entries)).processing.streams == (
+        StreamProcessing(name="issues", namespace=None, text_fields=("body",), text_splitter=WholeText()),
+        StreamProcessing(name="issues", namespace="public", metadata_fields=("state",)),
+        StreamProcessing(name="docs", namespace=None, text_format=TemplateFormat(template="{a}")),
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,6 +317,10 @@ def test_the_same_mapping_twice_is_harmless() -> None:
         "processing.field_name_mappings",
         "processing.chunk_overlap",
         "processing.max_payload_bytes",
+        "processing.text_format",
+        "processing.records_without_text",
+        "processing.streams",
+        "indexing.reuse_vectors",
         "indexing.auth_method",
         "indexing.prefer_grpc",
         "indexing.batch_size",
@@ -340,8 +454,8 @@ OLD_CONFIG = st.fixed_dictionaries(
 
 @given(OLD_CONFIG)
 def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> None:
-    assert Draft7Validator(PREVIOUS["connectionSpecification"]).is_valid(raw)
-    assert Draft7Validator(connector_spec()["connectionSpecification"]).is_valid(raw)
+    assert OLD_FORM.is_valid(raw)
+    assert FORM.is_valid(raw)
 
     config = parse_config(raw)
 
@@ -360,6 +474,10 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
 
 # ----------------------------------------------------------------------------------------------------------
 # What is wrong, in words
+
+UNCLOSED = "must close each { with a } (write {{ or }} for a brace itself)"
+UNNAMED_FIELD = "must name a field between { and } (write {{ or }} for a brace itself)"
+SAYS_THE_SAME = "must hold a field in braces, such as {title}, or all records would say the same"
 
 
 @pytest.mark.parametrize(
@@ -406,8 +524,102 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
         (changed("processing.text_fields", ["a", 7]), "processing.text_fields[1] must be a text, not a number"),
         (
             changed("processing.text_splitter", {"mode": "magic"}),
-            "processing.text_splitter.mode must be one of separator, markdown, code",
+            "processing.text_splitter.mode must be one of separator, markdown, code, none",
         ),
+        (
+            changed("processing.text_splitter", {"mode": "none", "when_too_long": "cut"}),
+            "processing.text_splitter.when_too_long must be 'truncate' or 'fail'",
+        ),
+        (
+            changed("processing.text_format", {"template": "{a}"}),
+            "processing.text_format.mode must be one of fields, values, template, but is missing",
+        ),
+        (
+            changed("processing.text_format", {"mode": "template"}),
+            "processing.text_format.template is missing",
+        ),
+        *(
+            (
+                changed("processing.text_format", {"mode": "template", "template": template}),
+                f"processing.text_format.template {problem}",
+            )
+            for template, problem in (
+                (" ", "must not be empty"),
+                ("hunter2\ud800 {a}", "holds a character that is not valid Unicode"),
+                *((bad, UNCLOSED) for bad in ("{a", "a}", "{a}}", "{{a}", "{a{b}}", '{"x": {a}}', "{{{a}}", "{")),
+                *((bad, UNNAMED_FIELD) for bad in ("{}", "{a} { }", "{.}")),
+                *((bad, SAYS_THE_SAME) for bad in ("hunter2", "{{title}}")),
+                ("{chunk} {a} { chunk }", "must not hold {chunk} more than once"),
+            )
+        ),
+        (
+            changed("processing.streams", [{"name": "s", "text_format": {"mode": "template", "template": "{"}}]),
+            f"processing.streams[0].text_format.template {UNCLOSED}",
+        ),
+        (
+            changed("processing.streams", [{"name": "s", "text_splitter": {"mode": "magic"}}]),
+            "processing.streams[0].text_splitter.mode must be one of separator, markdown, code, none",
+        ),
+        (
+            changed("processing.streams", [{"name": "s"}, {"name": "s", "namespace": ""}]),
+            "processing.streams must not list a stream twice",
+        ),
+        (changed("processing.streams", [{"namespace": "n"}]), "processing.streams[0].name is missing"),
+        (changed("processing.streams", [{"name": " "}]), "processing.streams[0].name must not be empty"),
+        (
+            changed("processing.records_without_text", "drop"),
+            "processing.records_without_text must be 'skip', 'store' or 'fail'",
+        ),
+        *(
+            (
+                changed("embedding", {"mode": "cohere", "cohere_key": "k", "requests": {name: value}}),
+                f"embedding.requests.{name} must be {problem}",
+            )
+            for name, value, problem in (
+                ("in_flight", 0, "1 or more"),
+                ("in_flight", 65, "64 or less"),
+                ("batch_size", 0, "1 or more"),
+                ("batch_size", 2049, "2048 or less"),
+                ("batch_tokens", 0, "1 or more"),
+                ("timeout", 0, "1 or more"),
+                ("timeout", 3601, "3600 or less"),
+                ("retry_seconds", -1, "0 or more"),
+                ("retry_seconds", 86_401, "86400 or less"),
+                ("requests_per_minute", 0, "1 or more"),
+                ("tokens_per_minute", True, "a whole number, not true or false"),
+            )
+        ),
+        *(
+            (
+                changed("embedding", {"mode": "openai_compatible", "base_url": "https://a", "extra_body": body}),
+                'embedding.extra_body must be a JSON object, such as {"input_type": "document"}',
+            )
+            for body in ("[1]", "{", "hunter2", "[" * 100_000)
+        ),
+        (
+            changed(
+                "embedding",
+                {
+                    "mode": "openai_compatible",
+                    "base_url": "https://a",
+                    "extra_body": '{"model": 1, "input": 2, "n": 3}',
+                },
+            ),
+            "embedding.extra_body must not hold input and model, which the connector itself sends",
+        ),
+        (
+            changed("embedding", {"mode": "openai_compatible", "base_url": "https://a", "max_text_tokens": 0}),
+            "embedding.max_text_tokens must be 1 or more",
+        ),
+        (
+            changed("embedding", {"mode": "openai_compatible", "preset": "acme"}),
+            (
+                "embedding.preset must be 'custom', 'voyage', 'mistral', 'gemini', 'jina', 'nvidia', 'ollama', 'tei' or "
+                "'openrouter'"
+            ),
+        ),
+        (changed("embedding", {"mode": "qdrant", "model_name": " "}), "embedding.model_name must not be empty"),
+        (changed("indexing.reuse_vectors", "maybe"), "indexing.reuse_vectors must be true or false, not a text"),
         (changed("processing.text_splitter", "separator"), "processing.text_splitter must be an object, not a text"),
         (
             changed("processing.text_splitter", {"mode": "separator", "separators": ['"."', "\\n"]}),
@@ -449,13 +661,17 @@ def test_what_airbytes_connector_accepted_is_accepted_and_kept(raw: Json) -> Non
         (
             changed("embedding", {}),
             (
-                "embedding.mode must be one of openai, azure_openai, openai_compatible, cohere, local, from_field, fake, "
+                "embedding.mode must be one of openai, azure_openai, openai_compatible, cohere, local, qdrant, from_field, "
+                "fake, "
                 "but is missing"
             ),
         ),
         (
             changed("embedding", {"mode": "magic"}),
-            "embedding.mode must be one of openai, azure_openai, openai_compatible, cohere, local, from_field, fake",
+            (
+                "embedding.mode must be one of openai, azure_openai, openai_compatible, cohere, local, qdrant, from_field, "
+                "fake"
+            ),
         ),
         (changed("embedding", {"mode": "openai"}), "embedding.openai_key is missing"),
         (changed("embedding", {"mode": "openai", "openai_key": " "}), "embedding.openai_key must not be empty"),
@@ -638,9 +854,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 PLACES = ["processing", "embedding", "indexing", "indexing.auth_method", "processing.text_splitter"] + [
-    f"{part}.{name}"
-    for part in ("processing", "indexing")
-    for name in connector_spec()["connectionSpecification"]["properties"][part]["properties"]
+    f"{part}.{name}" for part in ("processing", "indexing") for name in SPEC["properties"][part]["properties"]
 ]
 
 

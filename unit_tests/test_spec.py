@@ -96,8 +96,16 @@ def test_every_default_can_be_saved(path: str) -> None:
     assert list(Draft7Validator(node).iter_errors(node["default"])) == []
 
 
-def test_there_are_three_choices() -> None:
-    assert CHOICES.keys() == {".embedding", ".processing.text_splitter", ".indexing.auth_method"}
+def test_there_are_these_choices() -> None:
+    shaping = {
+        f".processing.{place}{name}" for place in ("", "streams[].") for name in ("text_format", "text_splitter")
+    }
+    assert CHOICES.keys() == {".embedding", ".indexing.auth_method", *shaping}
+
+
+def test_a_stream_of_its_own_is_at_first_like_all_others() -> None:
+    for name in ("text_format", "text_splitter"):
+        assert CHOICES[f".processing.streams[].{name}"]["oneOf"][0]["properties"]["mode"]["const"] == "inherit"
 
 
 @pytest.mark.parametrize("path", CHOICES)

@@ -16,10 +16,34 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from ..errors import ConfigError
 from . import problems, secret_values
-from .embedding import AzureOpenAI, Cohere, Embedding, Fake, FromField, Local, OpenAI, OpenAICompatible
+from .embedding import (
+    AzureOpenAI,
+    Cohere,
+    Embedding,
+    Fake,
+    FromField,
+    Local,
+    OpenAI,
+    OpenAICompatible,
+    QdrantInference,
+    Requests,
+)
 from .indexing import ApiKeyAuth, Indexing, NewCollection, NoAuth, PayloadIndexOption, Tls
 from .parts import MAX_DIMENSIONS, SHOWN, Part
-from .processing import CodeSplitter, FieldNameMapping, MarkdownSplitter, Processing, SeparatorSplitter
+from .processing import (
+    CodeSplitter,
+    FieldNameMapping,
+    FieldsFormat,
+    MarkdownSplitter,
+    Processing,
+    SeparatorSplitter,
+    StreamProcessing,
+    TemplateFormat,
+    TextFormat,
+    TextSplitter,
+    ValuesFormat,
+    WholeText,
+)
 
 __all__ = [
     "MAX_DIMENSIONS",
@@ -31,6 +55,7 @@ __all__ = [
     "Embedding",
     "Fake",
     "FieldNameMapping",
+    "FieldsFormat",
     "FromField",
     "Indexing",
     "Local",
@@ -41,8 +66,16 @@ __all__ = [
     "OpenAICompatible",
     "PayloadIndexOption",
     "Processing",
+    "QdrantInference",
+    "Requests",
     "SeparatorSplitter",
+    "StreamProcessing",
+    "TemplateFormat",
+    "TextFormat",
+    "TextSplitter",
     "Tls",
+    "ValuesFormat",
+    "WholeText",
     "parse_config",
     "secrets",
     "secrets_of_raw",
@@ -112,6 +145,7 @@ def _modes(union: object) -> tuple[str, ...]:
 _MODES: Mapping[str, tuple[str, ...]] = {
     "embedding": _modes(Embedding),
     "text_splitter": _modes(Processing.model_fields["text_splitter"].annotation),
+    "text_format": _modes(Processing.model_fields["text_format"].annotation),
     "auth_method": _modes(Indexing.model_fields["auth_method"].annotation),
 }
 

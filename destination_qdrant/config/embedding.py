@@ -2,16 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import json
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 
-from .parts import SHOWN, Choice, Dimensions, Key, OptionalKey, ShownDimensions, Text, Url, blank_is_none
+from .parts import (
+    SHOWN,
+    WHOLE,
+    Choice,
+    Dimensions,
+    Key,
+    OptionalKey,
+    OptionalText,
+    OptionalUrl,
+    Part,
+    ShownDimensions,
+    Text,
+    Url,
+    blank_is_none,
+    problem,
+)
 
 _SHORTER_VECTORS = (
     "Length of the vectors, for models that can shorten them. Leave empty for the model's own length. "
     "It has to equal the vector size of a collection that exists already."
 )
+
+#: What the connector itself says in a request; `extra_body` cannot say it again.
+_OWN_IN_BODY = frozenset({"input", "model", "encoding_format", "dimensions"})
+
+
+class Requests(Part):
+    """How the provider is asked. The defaults keep it busy within its limits, which are found out while a sync runs."""
+
+    model_config = ConfigDict(title="Requests")
+    in_flight: Annotated[int, Field(ge=1, le=64), WHOLE] = Field(
+        default=8,
+        title="Requests at once",
+        description="How many requests may be under way at the same time. When the provider limits the rate, fewer are "
+        "sent by themselves.",
+    )
+    batch_size: Annotated[int, Field(ge=1, le=2048), WHOLE] | None = Field(
+        default=None,
+        title="Texts in one request",
+        description="The most texts in one request. Empty: as many as the provider takes.",
+        examples=[96],
+    )
+    batch_tokens: Annotated[int, Field(ge=1, le=10_000_000), WHOLE] | None = Field(
+        default=None,
+        title="Tokens in one request",
+        description="The most tokens in one request, all texts together. Empty: as many as the provider takes.",
+        examples=[16_000],
+    )
+    timeout: Annotated[int, Field(ge=1, le=3600), WHOLE] = Field(
+        default=60,
+        title="Seconds for one request",
+        description="How long the provider may take to answer a request before the connection counts as lost.",
+    )
+    retry_seconds: Annotated[int, Field(ge=0, le=86_400), WHOLE] = Field(
+        default=600,
+        title="Seconds of retries",
+        description="How long a request is repeated while the provider is away or overloaded, and how long all of them "
+        "may be refused by a rate limit, before the sync fails. The next one goes on where it ended.",
+    )
+    requests_per_minute: Annotated[int, Field(ge=1), WHOLE] | None = Field(
+        default=None,
+        title="Requests per minute",
+        description="Never send more than this. Empty: as fast as the provider allows.",
+        examples=[500],
+    )
+    tokens_per_minute: Annotated[int, Field(ge=1), WHOLE] | None = Field(
+        default=None,
+        title="Tokens per minute",
+        description="Never send more than this. Empty: as fast as the provider allows.",
+        examples=[1_000_000],
+    )
+
+
+def _requests() -> Any:
+    return Field(default=Requests(), title="Requests")
 
 
 class OpenAI(Choice):
@@ -20,12 +90,12 @@ class OpenAI(Choice):
     model_config = ConfigDict(title="OpenAI")
     mode: Literal["openai"] = "openai"
     openai_key: Key = Field(title="API key", description="A secret key of your OpenAI project.", examples=["sk-..."])
-    # None is the model of Airbyte's connector, for configurations stored before there was a choice.
-    # The form suggests a current model instead.
+    # None lets the collection decide, for configurations stored before there was a choice of models.
     model_name: Annotated[str | None, BeforeValidator(blank_is_none)] = Field(
         default=None,
         title="Model",
-        description="Name of the embedding model. A configuration without a model uses text-embedding-ada-002. "
+        description="Name of the embedding model. Left empty, a collection keeps the model that it was filled with "
+        "(text-embedding-ada-002 if that was Airbyte's connector), and a new one gets text-embedding-3-small. "
         "Vectors of different models cannot be compared, so keep the model for as long as you keep the collection.",
         examples=["text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"],
         json_schema_extra={"default": "text-embedding-3-small", **SHOWN},
@@ -33,6 +103,13 @@ class OpenAI(Choice):
     dimensions: ShownDimensions | None = Field(
         default=None, title="Vector size", description=_SHORTER_VECTORS, examples=[512, 1536]
     )
+    base_url: OptionalUrl = Field(
+        default=None,
+        title="Address",
+        description="For projects whose data stays in a region. Empty: https://api.openai.com/v1.",
+        examples=["https://eu.api.openai.com/v1"],
+    )
+    requests: Requests = _requests()
 
 
 class AzureOpenAI(Choice):
@@ -53,6 +130,13 @@ class AzureOpenAI(Choice):
         description="The name you gave to the deployment of the embedding model (not the name of the model).",
         examples=["my-embeddings"],
     )
+    model_name: OptionalText = Field(
+        default=None,
+        title="Model",
+        description="The model behind the deployment. With it, the vector size is known without asking, and a deployment "
+        "that gets another model later is noticed.",
+        examples=["text-embedding-3-small"],
+    )
     dimensions: ShownDimensions | None = Field(
         default=None, title="Vector size", description=_SHORTER_VECTORS, examples=[512, 1536]
     )
@@ -62,17 +146,29 @@ class AzureOpenAI(Choice):
         description="Version of the Azure OpenAI API to call. Change it only when your resource asks for another one.",
         examples=["2024-10-21"],
     )
+    requests: Requests = _requests()
 
 
 class OpenAICompatible(Choice):
-    """Use any service with OpenAI's embeddings API, such as Ollama, vLLM, LM Studio or LiteLLM."""
+    """Use any service with OpenAI's embeddings API, such as Voyage, Mistral, Gemini, Ollama, vLLM or LiteLLM."""
 
     model_config = ConfigDict(title="OpenAI-compatible service")
     mode: Literal["openai_compatible"] = "openai_compatible"
-    base_url: Url = Field(
+    preset: Literal[
+        "custom", "voyage", "mistral", "gemini", "jina", "nvidia", "ollama", "tei", "openrouter"
+    ] = Field(
+        default="custom",
+        title="Service",
+        description="A known service fills in what is left empty here: its address, a model, and the limits of a "
+        "request. What you enter wins.",
+        json_schema_extra=SHOWN,
+    )  # fmt: skip
+    base_url: OptionalUrl = Field(
+        default=None,
         title="Base URL",
-        description="Address of the service up to the part before /embeddings.",
+        description="Address of the service up to the part before /embeddings. Needed for a custom service.",
         examples=["https://embeddings.example.com/v1"],
+        json_schema_extra=SHOWN,
     )
     api_key: OptionalKey = Field(
         default=SecretStr(""),
@@ -80,18 +176,68 @@ class OpenAICompatible(Choice):
         description="Leave empty when the service needs none.",
         json_schema_extra=SHOWN,
     )
-    model_name: str = Field(
-        default="text-embedding-ada-002",
+    model_name: OptionalText = Field(
+        default=None,
         title="Model",
-        description="Name of the embedding model, as the service knows it.",
+        description="Name of the embedding model, as the service knows it. Empty: the usual one of the known service, "
+        "or text-embedding-ada-002 for a custom one.",
         examples=["nomic-embed-text", "BAAI/bge-m3"],
         json_schema_extra=SHOWN,
     )
-    dimensions: Dimensions = Field(
+    dimensions: Dimensions | None = Field(
+        default=None,
         title="Vector size",
-        description="How many numbers the model returns for a text. The model's documentation gives it.",
+        description="How many numbers the model returns for a text. Empty: found out by embedding a short text.",
         examples=[384, 768, 1536],
+        json_schema_extra=SHOWN,
     )
+    send_dimensions: bool = Field(
+        default=False,
+        title="Ask for the vector size",
+        description="Send the vector size with each request, for models that can shorten their vectors. Many services "
+        "refuse it.",
+    )
+    document_prefix: str = Field(
+        default="",
+        title="Prefix of each text",
+        description="Put before each text when it is embedded, and not stored; some models want to be told that a text is a "
+        "document and not a question.",
+        examples=["passage: ", "search_document: "],
+    )
+    extra_body: OptionalText = Field(
+        default=None,
+        title="More fields of a request",
+        description="A JSON object whose fields are sent with each request.",
+        examples=['{"input_type": "document"}'],
+    )
+    max_text_tokens: Annotated[int, Field(ge=1, le=10_000_000), WHOLE] | None = Field(
+        default=None,
+        title="Tokens in one text",
+        description="The longest text the model takes; chunks are kept below it. Empty: as known of the model, or else "
+        "the chunk size.",
+        examples=[512, 8192],
+    )
+    requests: Requests = _requests()
+
+    @field_validator("extra_body")
+    @classmethod
+    def _fields_of_a_request(cls, text: str | None) -> str | None:
+        try:
+            parsed = {} if text is None else json.loads(text)
+        except (ValueError, RecursionError):
+            parsed = None
+        if not isinstance(parsed, dict):
+            raise problem('must be a JSON object, such as {"input_type": "document"}')
+        own = sorted(_OWN_IN_BODY & parsed.keys())
+        if own:
+            raise problem(f"must not hold {' and '.join(own)}, which the connector itself sends")
+        return text
+
+    @property
+    def parsed_extra_body(self) -> dict[str, Any] | None:
+        """The additional fields as an object; None to leave them to the preset."""
+        parsed: dict[str, Any] | None = None if self.extra_body is None else json.loads(self.extra_body)
+        return parsed
 
 
 class Cohere(Choice):
@@ -111,6 +257,13 @@ class Cohere(Choice):
     dimensions: ShownDimensions | None = Field(
         default=None, title="Vector size", description=_SHORTER_VECTORS, examples=[1024, 1536]
     )
+    base_url: OptionalUrl = Field(
+        default=None,
+        title="Address",
+        description="For a private deployment of Cohere's models. Empty: https://api.cohere.com.",
+        examples=["https://cohere.example.com"],
+    )
+    requests: Requests = _requests()
 
 
 class Local(Choice):
@@ -131,6 +284,33 @@ class Local(Choice):
         title="Model folder",
         description="Folder with the model's files, as the connector sees it. With it nothing is downloaded.",
         examples=["/models/all-MiniLM-L6-v2"],
+    )
+
+
+class QdrantInference(Choice):
+    """Let the Qdrant server embed the text (Qdrant Cloud Inference): no key and no provider is needed here."""
+
+    model_config = ConfigDict(title="Qdrant's own inference")
+    mode: Literal["qdrant"] = "qdrant"
+    model_name: Text = Field(
+        default="sentence-transformers/all-minilm-l6-v2",
+        title="Model",
+        description="Name of the model, as the cluster's page lists it under Inference. Models of other providers need "
+        "their key in a header (see Headers under Qdrant).",
+        examples=["sentence-transformers/all-minilm-l6-v2", "mixedbread-ai/mxbai-embed-large-v1"],
+        json_schema_extra=SHOWN,
+    )
+    dimensions: ShownDimensions | None = Field(
+        default=None,
+        title="Vector size",
+        description="How many numbers the model makes. Empty: as known of the model, or as the collection has it.",
+        examples=[384, 1024],
+    )
+    document_prefix: str = Field(
+        default="",
+        title="Prefix of each text",
+        description="Put before each text when it is embedded, and not stored.",
+        examples=["passage: "],
     )
 
 
@@ -156,4 +336,4 @@ class Fake(Choice):
     mode: Literal["fake"] = "fake"
 
 
-Embedding = OpenAI | AzureOpenAI | OpenAICompatible | Cohere | Local | FromField | Fake
+Embedding = OpenAI | AzureOpenAI | OpenAICompatible | Cohere | Local | QdrantInference | FromField | Fake

@@ -11,10 +11,10 @@ from unicodedata import category
 from urllib.parse import unquote
 
 import orjson
-from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from . import headers
-from .parts import SHOWN, WHOLE, OptionalKey, OptionalSecret, Part, Text, Url, blank_is_none, filled, problem
+from .parts import SHOWN, WHOLE, OptionalKey, OptionalSecret, OptionalText, Part, Text, Url, filled, problem
 
 #: Both rules are those of Qdrant's own check of a collection name, which counts bytes.
 _REFUSED_IN_COLLECTION = re.compile(r'[/\\:*?"<>|\x00\x1f]')
@@ -25,7 +25,6 @@ _MAX_COLLECTION_NAME = 255
 _MAX_LEVELS_OF_METADATA = 32
 
 _Port = Annotated[int, Field(ge=1, le=65_535), WHOLE]
-_OptionalText = Annotated[str | None, BeforeValidator(blank_is_none)]
 
 
 class ApiKeyAuth(Part):
@@ -48,14 +47,14 @@ class Tls(Part):
     """Certificates for an https address that the usual authorities do not vouch for, or that asks who you are."""
 
     model_config = ConfigDict(title="TLS certificates")
-    ca_certificate: _OptionalText = Field(
+    ca_certificate: OptionalText = Field(
         default=None,
         title="Certificate authority",
         description="The certificate (PEM) that signed the server's, when it is one of your own.",
         examples=["-----BEGIN CERTIFICATE-----\n..."],
         json_schema_extra={"multiline": True},
     )
-    client_certificate: _OptionalText = Field(
+    client_certificate: OptionalText = Field(
         default=None,
         title="Client certificate",
         description="The certificate (PEM) to show to a server that asks for one.",
@@ -124,7 +123,7 @@ class NewCollection(Part):
         "is down.",
         examples=[1, 2],
     )
-    metadata: _OptionalText = Field(
+    metadata: OptionalText = Field(
         default=None,
         title="Metadata",
         description="A JSON object that is stored with the collection (Qdrant 1.16 and newer).",
@@ -309,7 +308,7 @@ class Indexing(Part):
     requests_in_flight: Annotated[int, Field(ge=1, le=64), WHOLE] = Field(
         default=4,
         title="Requests at once",
-        description="How many batches are embedded and written at the same time.",
+        description="How many requests may write to Qdrant at the same time.",
     )
     timeout: Annotated[int, Field(ge=1, le=3600), WHOLE] = Field(
         default=60,
@@ -328,7 +327,7 @@ class Indexing(Part):
         description="How strictly a cluster orders writes to the same point. The connector never has two of them under "
         "way, so weak is enough unless others write to the same points.",
     )
-    shard_key: _OptionalText = Field(
+    shard_key: OptionalText = Field(
         default=None,
         title="Shard key",
         description="The shard to write to in a collection that is divided by keys of your own (custom sharding).",
@@ -345,6 +344,12 @@ class Indexing(Part):
         title="Keep the newer version",
         description="In streams with a cursor, a record that is older than the stored one does not replace it. "
         "Switched off, the last one that arrives stays.",
+    )
+    reuse_vectors: bool = Field(
+        default=True,
+        title="Do not embed the same text again",
+        description="Text that is stored already with a vector of the same model keeps it, and in deduplicated streams "
+        "an unchanged record is not written again. Switched off, every record is embedded and written anew.",
     )
 
     @property

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 
-from .parts import SHOWN, WHOLE, Choice, Integer, Part, problem
+from . import template
+from .parts import SHOWN, WHOLE, Choice, Integer, OptionalText, Part, Text, problem
+from .template import Template
 
 
 def _quoted_text(value: str) -> str:
@@ -59,6 +61,12 @@ class MarkdownSplitter(Choice):
         description="The deepest heading to split at: 1 splits at #, 2 at # and ##, and so on.",
         examples=[2],
     )
+    heading_path: bool = Field(
+        default=False,
+        title="Begin chunks with their headings",
+        description="Put the headings above a chunk in front of it, as in Guide > Install > Linux, so that it says where "
+        "it comes from.",
+    )
 
 
 class CodeSplitter(Choice):
@@ -72,12 +80,117 @@ class CodeSplitter(Choice):
     ] = Field(title="Language", description="The language that the text fields are written in.")  # fmt: skip
 
 
+class WholeText(Choice):
+    """Do not split: one point for each record."""
+
+    model_config = ConfigDict(title="Not at all")
+    mode: Literal["none"] = "none"
+    when_too_long: Literal["truncate", "fail"] = Field(
+        default="truncate",
+        title="Text longer than the chunk size",
+        description="What becomes of a text that is longer than the chunk size, or than the model takes: truncate embeds "
+        "and stores its beginning, fail ends the sync and names the record.",
+        json_schema_extra=SHOWN,
+    )
+
+
+TextSplitter = SeparatorSplitter | MarkdownSplitter | CodeSplitter | WholeText
+
+
+class FieldsFormat(Choice):
+    """A line for each text field, with its name: `title: Qdrant`. This is what Airbyte's own connector does."""
+
+    model_config = ConfigDict(title="Names and values")
+    mode: Literal["fields"] = "fields"
+
+
+class ValuesFormat(Choice):
+    """The values of the text fields alone, a blank line between two of them."""
+
+    model_config = ConfigDict(title="Values")
+    mode: Literal["values"] = "values"
+
+
+class TemplateFormat(Choice):
+    """A text of your own with the values of fields in it."""
+
+    model_config = ConfigDict(title="Template")
+    mode: Literal["template"] = "template"
+    template: Text = Field(
+        title="Template",
+        description="Fields in braces are replaced by their values; {{ and }} are braces. With {chunk} in it, the values "
+        "of the text fields are split, and each piece gets the template around it; without, the whole is split.",
+        examples=["{title}\n\n{body}", "{title} ({category}): {chunk}"],
+        json_schema_extra={"multiline": True},
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        try:
+            template.parse(text)
+        except template.BadTemplate as error:
+            raise problem(str(error)) from None
+        return text
+
+    @property
+    def parsed(self) -> Template:
+        """Its words and its fields."""
+        return template.parse(self.template)
+
+
+TextFormat = FieldsFormat | ValuesFormat | TemplateFormat
+
+
 class FieldNameMapping(Part):
     """One field and the name it gets."""
 
     model_config = ConfigDict(title="Renamed field")
     from_field: str = Field(title="Field in the record", description="Its name at the source.", examples=["body"])
     to_field: str = Field(title="Name in Qdrant", description="Its name in the payload.", examples=["content"])
+
+
+class AsForAll(Choice):
+    """Nothing of its own: as for all streams."""
+
+    model_config = ConfigDict(title="As for all streams")
+    mode: Literal["inherit"] = "inherit"
+
+
+class StreamProcessing(Part):
+    """Settings of one stream; what is left empty is as for all streams."""
+
+    model_config = ConfigDict(title="Stream")
+    name: Text = Field(title="Stream", description="Name of the stream.", examples=["issues"])
+    namespace: OptionalText = Field(
+        default=None,
+        title="Namespace",
+        description="Namespace of the stream. Empty: the streams of this name in all namespaces.",
+        examples=["public"],
+    )
+    text_fields: tuple[str, ...] = Field(
+        default=(), title="Text fields", description="As the field of this name above.", examples=["title", "body"]
+    )
+    metadata_fields: tuple[str, ...] = Field(
+        default=(), title="Metadata fields", description="As the field of this name above.", examples=["state"]
+    )
+    # The form chooses the first branch beforehand, so that one has to change nothing.
+    text_format: Annotated[AsForAll | TextFormat, Field(discriminator="mode")] = Field(
+        default=AsForAll(), title="Form of the text", description="As the field of this name above."
+    )
+    text_splitter: Annotated[AsForAll | TextSplitter, Field(discriminator="mode")] = Field(
+        default=AsForAll(), title="Text splitter", description="As the field of this name above."
+    )
+
+    @property
+    def own_text_format(self) -> TextFormat | None:
+        """Its form of the text; None where that is the one of all streams."""
+        return None if isinstance(self.text_format, AsForAll) else self.text_format
+
+    @property
+    def own_text_splitter(self) -> TextSplitter | None:
+        """Its splitter; None where that is the one of all streams."""
+        return None if isinstance(self.text_splitter, AsForAll) else self.text_splitter
 
 
 class Processing(Part):
@@ -114,10 +227,26 @@ class Processing(Part):
         examples=["category", "user.name", "tags.*.label"],
         json_schema_extra=SHOWN,
     )
-    text_splitter: Annotated[SeparatorSplitter | MarkdownSplitter | CodeSplitter, Field(discriminator="mode")] = Field(
+    text_format: Annotated[TextFormat, Field(discriminator="mode")] = Field(
+        default=FieldsFormat(),
+        title="Form of the text",
+        description="What is embedded, and stored as the text of a point.",
+    )
+    text_splitter: Annotated[TextSplitter, Field(discriminator="mode")] = Field(
         default=SeparatorSplitter(),
         title="Text splitter",
         description="Where to split text that is longer than the chunk size.",
+    )
+    records_without_text: Literal["skip", "store", "fail"] = Field(
+        default="skip",
+        title="Records without text",
+        description="What becomes of a record whose text fields are empty: skip leaves it out (in deduplicated streams "
+        "what was stored of it goes), store keeps its metadata in a point without a vector, fail ends the sync.",
+    )
+    streams: tuple[StreamProcessing, ...] = Field(
+        default=(),
+        title="Streams with settings of their own",
+        description="Other text fields, metadata fields, form of the text or splitter for some of the streams.",
     )
     field_name_mappings: tuple[FieldNameMapping, ...] = Field(
         default=(),
@@ -143,6 +272,13 @@ class Processing(Part):
             raise problem("must not be larger than processing.chunk_size")
         # Airbyte's connector accepts an overlap as large as the chunk; a chunk still has to get one token further.
         return min(overlap, max(size - 1, 0))
+
+    @field_validator("streams")
+    @classmethod
+    def _one_entry_per_stream(cls, streams: tuple[StreamProcessing, ...]) -> tuple[StreamProcessing, ...]:
+        if len({(each.namespace, each.name) for each in streams}) < len(streams):
+            raise problem("must not list a stream twice")
+        return streams
 
     @field_validator("field_name_mappings")
     @classmethod
