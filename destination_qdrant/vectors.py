@@ -65,6 +65,11 @@ class Dense:
         return unpack(self.packed)
 
 
+def is_usable(vector: Dense) -> bool:
+    """Whether it is finite, and points somewhere: a vector of zeros is found by nothing."""
+    return is_finite(vector.packed) and any(vector.values())
+
+
 @dataclass(frozen=True, slots=True)
 class Sparse:
     """One sparse vector: unique unsigned 32-bit indices, and as many packed float32 values."""

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,55 @@ def test_a_scroll_goes_over_all_pages(double: WireDouble, store: ServerStore) ->
     pages = [request.body for request in double.log if request.is_like("scroll")]
     assert [page["limit"] for page in pages] == [1_000] * 3
     assert [page["with_payload"] for page in pages] == [False] * 3
+
+
+def test_a_scroll_that_is_given_up_asks_for_no_further_page(double: WireDouble, store: ServerStore) -> None:
+    hashes = tuple(f"{number:032x}" for number in range(500))
+    store.upsert([point(number, hash=hashes[number % 500]) for number in range(1_100)])
+
+    found = list(islice(store.scroll(Where((*ALL.must, AnyOf("hash", hashes))), ("hash",)), 1_000))
+
+    assert [each.payload["hash"] for each in found] == [hashes[number % 500] for number in range(1_000)]
+    assert len([request for request in double.log if request.is_like("scroll")]) == 1
+
+
+@pytest.mark.parametrize("over_grpc", [False, True])
+def test_vectors_are_read_in_pages_of_a_few_megabytes_and_without_payload(*, over_grpc: bool) -> None:
+    with WireDouble(grpc=True) as double:
+        store = open_docs(double.url, prefer_grpc=over_grpc)
+        store.create({"text": VectorSchema("dense", 3_072, "dot"), "title": VectorSchema("dense", 2, "dot")})
+        written = {number: Dense.of([number, *range(1, 3_072)]) for number in range(330)}
+        store.upsert([Point(number, {"text": vector}, {"a": 1}) for number, vector in written.items()])
+        store.upsert([Point(400, {"title": Dense.of([1, 2])}, {})])
+
+        found = store.retrieve_vectors([*written, 400, 401, 0], "text")
+        asked = [request.body for request in double.log if request.is_like("points/scroll")]
+
+    assert found == written
+    assert [body["limit"] for body in asked] == ([325, 7] if over_grpc else [108, 108, 108, 8])
+    assert [(body["with_payload"], body["with_vector"]) for body in asked] == [(False, ["text"])] * len(asked)
+
+
+def test_vectors_are_read_again_after_a_failure_and_within_the_limits_of_strict_mode(double: WireDouble) -> None:
+    naps = Naps()
+    store = open_docs(double.url, sleep=naps)
+    store.create(UNNAMED_4)
+    store.upsert([point(number) for number in range(8)])
+    double.fail("scroll", status=503)
+    double.fail("scroll", status=429, headers={"Retry-After": "7"})
+    limits = {"enabled": True, "max_query_limit": 5, "condition_max_size": 7, "read_rate_limit": 60}
+    change = Request("PATCH", "", {}, {"strict_mode_config": limits})
+
+    before = store.retrieve_vectors(range(6), UNNAMED)
+    double.collections.update(change, "docs")
+    unlearned = store.retrieve_vectors(range(6), UNNAMED)
+    store.describe()
+    learned = store.retrieve_vectors(range(8), UNNAMED)
+
+    assert sorted(before) == sorted(unlearned) == [*range(6)]
+    assert sorted(learned) == [*range(8)]
+    assert [request.body["limit"] for request in double.log if request.is_like("scroll")] == [6, 6, 6, 6, 3, 3, 5, 3]
+    assert naps.seconds[-1] == 7
 
 
 def test_named_sparse_and_multi_vectors_are_created_and_written(double: WireDouble) -> None:

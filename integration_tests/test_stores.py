@@ -45,7 +45,7 @@ from destination_qdrant.qdrant.base import (
     Where,
 )
 from destination_qdrant.qdrant.embedded.store import EmbeddedStore, in_vain, open_embedded
-from destination_qdrant.vectors import UNNAMED, Dense, Multi, Sparse, Vector, pack
+from destination_qdrant.vectors import UNNAMED, Dense, Multi, ServerText, Sparse, Vector, pack
 
 DENSE = {UNNAMED: VectorSchema("dense", 4, "cos")}
 KEYWORD = PayloadIndex("keyword")
@@ -436,6 +436,49 @@ def test_points_of_every_kind_of_vector_and_of_none(absent: Store) -> None:
     assert [hit.id for hit in absent.search("text", Dense.of([1, 2]), 5)] == [1]
 
 
+VECTORS = {
+    1: Dense.of([0.1, 1 / 3, -1e-20, 3.4e38]),  # whatever a 32-bit float can be comes back to the bit
+    2**64 - 1: Dense.of([1, -0.0, 2, 1e-45]),
+    uuid(3): Dense.of([0, 0, 0, 1]),
+}
+
+
+@pytest.mark.parametrize("shape", [{}, {"words": VectorSchema("sparse")}])
+def test_an_unnamed_vector_is_read_as_it_was_written(absent: Store, shape: dict[str, VectorSchema]) -> None:
+    absent.create({UNNAMED: VectorSchema("dense", 4, "dot"), **shape})
+    absent.upsert([Point(each, {UNNAMED: vector}, {"n": 1}) for each, vector in VECTORS.items()])
+    absent.upsert([Point(4, {}, {})])
+
+    assert absent.retrieve_vectors([1, uuid(3), 9, 2**64 - 1, 1, 4, uuid(9)], UNNAMED) == VECTORS
+    assert absent.retrieve_vectors([], UNNAMED) == {}
+
+
+def test_a_named_vector_is_read_and_other_kinds_are_none(absent: Store) -> None:
+    absent.create(
+        {
+            "text": VectorSchema("dense", 4, "cos"),
+            "title": VectorSchema("dense", 4, "dot"),
+            "words": VectorSchema("sparse"),
+            "rows": VectorSchema("multi", 2, "dot"),
+        }
+    )
+    others: dict[str, Vector] = {"words": Sparse((3,), pack([0.5])), "rows": Multi((pack([1, 2]),))}
+    title = Dense.of([1, 2, 3, 4])
+    absent.upsert([Point(1, {"text": Dense.of([0, 3, 4, 0]), "title": title, **others}, {}), Point(2, others, {})])
+
+    found = {name: absent.retrieve_vectors([1, 2], name) for name in ("text", "title", "words", "rows", "none")}
+
+    assert found == {"text": {1: Dense.of([0, 0.6, 0.8, 0])}, "title": {1: title}, "words": {}, "rows": {}, "none": {}}
+
+
+def test_many_large_vectors_are_read_whole(absent: Store) -> None:
+    absent.create({UNNAMED: VectorSchema("dense", 3_072, "dot")})
+    written = {number: Dense.of([number, *range(3_071)]) for number in range(400)}
+    absent.upsert([Point(number, {UNNAMED: vector}, {}) for number, vector in written.items()])
+
+    assert absent.retrieve_vectors(list(written), UNNAMED) == written
+
+
 BAD_VECTORS: list[tuple[str, Vector]] = [
     (UNNAMED, Dense.of([1, 2, 3])),
     (UNNAMED, Dense.of([1, 2, 3, math.nan])),
@@ -534,6 +577,20 @@ def test_four_threads_write_at_once(store: Store) -> None:
     assert ids(store.scroll(EVERYTHING, [])) == [
         thread * 10_000 + 900 + number for thread in range(4) for number in range(100)
     ]
+
+
+def test_a_text_is_refused_where_nothing_embeds_it(store: Store) -> None:
+    """By an engine in a folder, and by a server without an inference service."""
+    text = ServerText("of ada@example.org", "some/model")
+
+    for attempt in (
+        lambda: store.require_inference(text, UNNAMED),
+        lambda: store.upsert([point(1), Point(2, {UNNAMED: text}, {})]),
+    ):
+        with pytest.raises(ConfigError, match=r"embedding\.mode") as caught:
+            attempt()
+        assert "ada@" not in str(caught.value)
+    assert store.count(EVERYTHING) == 0
 
 
 def test_all_is_there_after_flush_close_and_open(place: Place) -> None:

@@ -16,11 +16,13 @@ from decimal import Decimal
 from typing import Any, cast
 
 import orjson
+from inference_server import InferenceService
 from qdrant_client.http import models
 from qdrant_client.local.json_path_parser import parse_json_path
 from qdrant_client.local.payload_filters import check_is_empty
 from qdrant_client.local.qdrant_local import QdrantLocal
 from qdrant_client.local.utils import normalize_point_id
+from wire_inference import Inference
 from wire_rates import Clock, RateLimits, cost_of_filter, cost_of_reading
 from wire_requests import BAD, NOT_JSON, WRONG, Json, RefusalError, Request
 from wire_settings import Settings, check_name, read_creation
@@ -139,9 +141,7 @@ def _kind(vector: Any) -> str:
         return "multi" if vector and isinstance(vector[0], list) else "dense"
     if isinstance(vector, models.SparseVector):
         return "sparse"
-    raise RefusalError(
-        500, "Service internal error: InferenceService URL not configured - please provide valid address in config"
-    )
+    raise RefusalError(400, f"{NOT_JSON}data did not match any variant of untagged enum Vector")
 
 
 Schema = Mapping[str, tuple[str, int]]
@@ -216,13 +216,22 @@ class Collections:
         strict: strict mode of new collections.
         clock: what the rate limits go by.
         distributed: whether it is the only node of a cluster, and so can be given shard keys.
+        inference: what embeds texts; without one they are refused.
     """
 
-    def __init__(self, strict: Json | None = None, *, clock: Clock = time.monotonic, distributed: bool = False) -> None:
+    def __init__(
+        self,
+        strict: Json | None = None,
+        *,
+        clock: Clock = time.monotonic,
+        distributed: bool = False,
+        inference: InferenceService | None = None,
+    ) -> None:
         self.engine = QdrantLocal(":memory:")
         self._default_strict = strict or {}
         self._clock = clock
         self._distributed = distributed
+        self._inference = Inference(inference)
         self._rules: dict[str, Rules] = {}
         self._operations = 0
 
@@ -431,7 +440,7 @@ class Collections:
         return found[0]
 
     def query(self, request: Request, name: str) -> Json:
-        body = request.body or {}
+        body = self._inference.in_query(request)
         rules = self._check_read(request, name, body)
         self._check_query(name, body)
         rules.rates.read(cost_of_reading(body.get("filter")))
@@ -470,6 +479,8 @@ class Collections:
             if using not in schema:
                 raise RefusalError(400, f"{WRONG}Not existing vector name error: {using}")
             _check_dimension(schema, using, vector, tail="")
+        if isinstance(vector, dict) and "indices" in vector and schema.get(using, ("",))[0] == "dense":
+            raise RefusalError(400, f"{WRONG}Conversion between sparse and regular vectors failed")
         read = models.QueryRequest(**{k: v for k, v in body.items() if k in models.QueryRequest.model_fields})
         found = self.engine.query_points(
             name,
@@ -490,7 +501,8 @@ class Collections:
     # Writing points
 
     def write(self, request: Request, name: str, kind: str) -> Json:
-        self._write(request, name, [(kind, request.body or {})])
+        body = self._inference.in_points(request) if kind == "upsert" else request.body or {}
+        self._write(request, name, [(kind, body)])
         return self._done(request)
 
     def batch(self, request: Request, name: str) -> list[Json]:

@@ -4,15 +4,14 @@
         client = QdrantClient(url=double.url, grpc_port=double.grpc_port, prefer_grpc=True)
 
 What it refuses, and how, is in `wire_collections` (strict mode in `wire_strict` and `wire_rates`), what keys may do in
-`wire_rights`, what older servers do not know in `wire_versions`. gRPC (`wire_grpc`) is another way to the same
-requests: a fault for "PUT /collections/docs/points" hits both.
+`wire_rights`, what it embeds in `wire_inference`, what older servers do not know in `wire_versions`. gRPC (`wire_grpc`)
+is another way to the same requests: a fault for "PUT /collections/docs/points" hits both.
 
 `double.fail(...)` makes chosen requests go wrong, `double.log` tells what arrived. A double in another process
 (`python wire_double.py --port 0` prints its URL) does the same over `POST /_control` and `GET /_control/log`.
 
-Not modelled: server-side embedding (answered as by a server without an inference service), snapshots, more than one
-node (see `own_cluster`), which points a shard key holds, indexing (only which fields are indexed, and as what), vectors
-that are no numbers (a server takes them over gRPC, the engine does not).
+Not modelled: snapshots, more than one node (see `own_cluster`), which points a shard key holds, indexing (only which
+fields are indexed, and as what), vectors that are no numbers (a server takes them over gRPC, the engine does not).
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ from pydantic import ValidationError
 
 sys.path.insert(0, str(Path(__file__).parent))  # however this file is loaded: the test folders are no packages
 
+from inference_server import InferenceService
 from loopback import reserve
 from wire_collections import Collections
 from wire_requests import NOT_JSON, WRONG, Json, RefusalError, Request, key_in
@@ -266,6 +266,7 @@ class WireDouble:
         body_limit: bytes of a REST body.
         clock: what the rate limits of strict mode go by.
         distributed: as the only node of a cluster, where shard keys can be created.
+        inference: what embeds texts (`wire_inference`); without one it is a server that cannot.
     """
 
     def __init__(  # noqa: PLR0913 -- what a server can be configured to be
@@ -280,9 +281,10 @@ class WireDouble:
         body_limit: int = BODY_LIMIT,
         clock: Callable[[], float] = time.monotonic,
         distributed: bool = False,
+        inference: InferenceService | None = None,
     ) -> None:
         self.version = version
-        self.collections = Collections(strict, clock=clock, distributed=distributed)
+        self.collections = Collections(strict, clock=clock, distributed=distributed, inference=inference)
         self._held = reserve(2) if grpc and not port else []
         self._port = self._held[0].getsockname()[1] if self._held else port
         self._serves_grpc = grpc

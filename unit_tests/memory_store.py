@@ -22,7 +22,7 @@ from destination_qdrant.qdrant.base import (
     Where,
     nobody,
 )
-from destination_qdrant.vectors import Dense
+from destination_qdrant.vectors import Dense, ServerText
 
 
 class MemoryStore:
@@ -99,6 +99,9 @@ class MemoryStore:
     def require_write_access(self) -> None:
         self._called("require_write_access")
 
+    def require_inference(self, text: ServerText, name: str) -> None:
+        self._called("require_inference", (text, name))
+
     def upsert(self, points: Sequence[Point]) -> None:
         self.on_upsert(points)
         self._called("upsert", [point.id for point in points])
@@ -132,6 +135,12 @@ class MemoryStore:
             found = self._matching(where)
         for point in found:
             yield StoredPoint(point.id, {name: point.payload[name] for name in fields if name in point.payload})
+
+    def retrieve_vectors(self, ids: Sequence[PointId], name: str) -> Mapping[PointId, Dense]:
+        self._called("retrieve_vectors", (list(ids), name))
+        with self._lock:
+            found = {each: self.points[each].vectors.get(name) for each in ids if each in self.points}
+        return {each: vector for each, vector in found.items() if isinstance(vector, Dense)}
 
     def count(self, where: Where) -> int:
         self._called("count", where)

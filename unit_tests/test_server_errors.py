@@ -15,6 +15,7 @@ from destination_qdrant.qdrant.server.errors import (
     ContentRefusedError,
     ExactCountError,
     NoAnswer,
+    TextNotEmbeddedError,
     TooLargeError,
     refused,
     unanswered,
@@ -103,6 +104,8 @@ def test_no_text_of_the_server_is_shown(status: int, text: str) -> None:
         "request larger than rate limiter capacity, please try to split your request",
         "No space left on device",
         "InferenceService",
+        "Inference request validation failed",
+        "Too many requests for inference service",
         "not implemented",
     ],
 )
@@ -119,6 +122,7 @@ def test_words_of_a_payload_that_a_text_quotes_are_not_taken_for_the_servers(sta
         (413, ""),
         (429, "Rate limiting exceeded: request larger than rate limiter capacity, please try to split your request"),
         (400, 'Bad request: Limit exceeded 5 > 2 for "upsert limit". Help: x'),
+        (400, "Bad request: Inference can't process request (413 Payload Too Large): x"),
     ],
 )
 def test_what_is_too_large_is_said_in_one_sentence_that_can_be_extended(status: int, text: str) -> None:
@@ -214,7 +218,10 @@ def test_a_limit_of_strict_mode_says_how_much_is_allowed() -> None:
         (403, "InvalidSignature", "not its own"),
         (403, "Forbidden: Write access to collection docs is required", "it needs write access"),
         (403, "Forbidden: Access to collection docs is required", "create it beforehand or use a key with global"),
-        (500, "Service internal error: InferenceService URL not configured", "choose another embedding"),
+        (500, "Service internal error: InferenceService URL not configured", "choose another embedding.mode"),
+        (500, "Inference error: Service internal error: InferenceService URL not configured", "inference.address"),
+        (500, "Service internal error: Authentication failed for inference service (401): x", "openai-api-key"),
+        (400, "Bad request: Sparse vector from document inference should be named", "makes dense vectors"),
         (500, "Exception deserializing response!", "switch indexing.prefer_grpc off"),
         (500, "Segment DB create panicked: not implemented: turbo4", "current version of Qdrant"),
         (308, "", "redirected"),
@@ -228,6 +235,42 @@ def test_what_the_user_can_mend_is_said(status: int, text: str, said: str) -> No
     assert said in found.message
     assert 'write points into collection "docs"' in found.message
     assert "http://db:6333" in found.message
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (429, "Rate limiting exceeded: Too many requests for inference service (429): {quoted}"),
+        (500, "Inference error: Rate limiting exceeded: Too many requests for inference service (429): {quoted}"),
+        (500, "Service internal error: Inference service error (503 Service Unavailable): {quoted}"),
+        (500, "Inference error: Service internal error: Failed to send inference request: {quoted}"),
+        (500, "Service internal error: Inference service returned no vectors. Check if models are properly loaded."),
+    ],
+)
+def test_an_inference_service_that_is_away_or_busy_is_waited_for(status: int, text: str) -> None:
+    found = meaning(status, text.format(quoted=QUOTED))
+
+    assert isinstance(found, Retryable)
+    assert "inference service" in failure(found).message
+    assert "4711" not in failure(found).message
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (400, "Bad request: Inference request validation failed: {quoted}"),
+        (400, "Bad request: Inference can't process request (404 Not Found): {quoted}"),
+        (400, "Bad request: Invalid inference request: {quoted}"),
+        (500, "Inference error: Bad request: Inference request validation failed: {quoted}"),  # a query over gRPC
+    ],
+)
+def test_what_an_inference_service_refuses_may_be_one_text(status: int, text: str) -> None:
+    found = meaning(status, text.format(quoted=QUOTED))
+
+    assert isinstance(found, TextNotEmbeddedError)
+    assert isinstance(found, ContentRefusedError)  # what a batch is taken apart for
+    assert "embedding.model_name" in found.message
+    assert "4711" not in found.message
 
 
 def test_a_missing_collection_is_told_from_a_wrong_address() -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from ..vectors import Dense, Vectors
+from ..vectors import Dense, ServerText, Vectors
 
 PointId = int | str
 """An unsigned 64-bit integer, or a UUID in lower-case hyphenated form (the only ids Qdrant has)."""
@@ -186,6 +186,17 @@ class Store(Protocol):
         """
         ...
 
+    def require_inference(self, text: ServerText, name: str) -> None:
+        """Find out whether the server embeds such a text for the vector `name`, without writing any.
+
+        The collection may be missing; it is then not found out how long the vectors are.
+
+        Raises:
+            ConfigError: it has nothing to embed with, does not know the model, or the model's vectors do not fit.
+            TransientError: what it embeds with is away or over its limits.
+        """
+        ...
+
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points whole.
 
@@ -220,6 +231,14 @@ class Store(Protocol):
 
     def scroll(self, where: Where, fields: Sequence[str]) -> Iterator[StoredPoint]:
         """Every point that matches, once, with these payload fields."""
+        ...
+
+    def retrieve_vectors(self, ids: Sequence[PointId], name: str) -> Mapping[PointId, Dense]:
+        """The vector `name` of these points, as it is stored: Qdrant normalizes those that are compared by cosine.
+
+        Left out are points that do not exist or lack it, vectors that hold a number that is not finite, and all when the
+        collection has no dense vector of that name.
+        """
         ...
 
     def count(self, where: Where) -> int:

@@ -14,7 +14,7 @@ import qdrant_edge as edge
 
 from ...config import NewCollection
 from ...errors import ConfigError, SystemFault
-from ...vectors import Dense, Multi, ServerText, Sparse, Vector, unpack
+from ...vectors import UNNAMED, Dense, Multi, ServerText, Sparse, Vector, is_finite, unpack
 from ..base import (
     AnyOf,
     Below,
@@ -130,10 +130,15 @@ def _to_vector(vector: Vector) -> list[float] | list[list[float]] | edge.SparseV
         case Sparse():
             return edge.SparseVector(list(vector.indices), unpack(vector.packed))
         case ServerText():
-            raise ConfigError(
-                "An embedded Qdrant cannot embed text itself; choose an embedding mode that gives vectors, "
-                "or a Qdrant server in the field indexing.url."
-            )
+            raise embeds_nothing()
+
+
+def embeds_nothing() -> ConfigError:
+    """The engine has no models."""
+    return ConfigError(
+        "An embedded Qdrant cannot embed text itself, as embedding.mode qdrant asks it to: choose another embedding.mode,"
+        " or a Qdrant server with an inference service in indexing.url."
+    )
 
 
 def in_calls(points: Sequence[Point]) -> Iterator[tuple[list[edge.Point], int]]:
@@ -225,3 +230,11 @@ def from_id(point_id: Any) -> PointId:
 def from_record(record: edge.Record) -> StoredPoint:
     """A point that a scroll returned."""
     return StoredPoint(from_id(record.id), record.payload or {})
+
+
+def dense_of(record: edge.Record, name: str) -> Dense | None:
+    """The dense vector of this name, if there is one that can be written again."""
+    vectors: Any = record.vector
+    vector = vectors.get(name) if isinstance(vectors, dict) else vectors if name == UNNAMED else None
+    found = Dense.of(vector) if vector else None
+    return found if found is not None and is_finite(found.packed) else None

@@ -21,7 +21,7 @@ import qdrant_edge as edge
 
 from ...config import Indexing, NewCollection
 from ...errors import ConnectorError, SystemFault
-from ...vectors import Dense
+from ...vectors import Dense, ServerText
 from ..base import (
     AnyOf,
     CollectionInfo,
@@ -39,6 +39,8 @@ from ..validation import check_points, check_schema
 from .folder import CollectionFolder
 from .models import (
     MAX_POINTS_A_CALL,
+    dense_of,
+    embeds_nothing,
     from_id,
     from_indexes,
     from_record,
@@ -63,6 +65,7 @@ DELETE_BYTES = 64
 INDEX_BYTES = 512
 
 SCROLL_PAGE = 1000
+VECTORS_A_CALL = 64
 
 
 def open_embedded(
@@ -247,6 +250,11 @@ class EmbeddedStore:
     def require_write_access(self) -> None:
         """Nothing is left to find out: `open_embedded` has looked at the folder, for reading too."""
 
+    def require_inference(self, text: ServerText, name: str) -> None:
+        """See `base.Store`; the engine embeds nothing."""
+        del text, name
+        raise embeds_nothing()
+
     # ------------------------------------------------------------------------------------------------------
 
     def upsert(self, points: Sequence[Point]) -> None:
@@ -300,6 +308,21 @@ class EmbeddedStore:
             if following is None:
                 return
             offset = from_id(following)
+
+    def retrieve_vectors(self, ids: Sequence[PointId], name: str) -> Mapping[PointId, Dense]:
+        """Stored vectors, a few at a time: the engine makes a Python float of every number."""
+        shard = self._open_shard()
+        schema = self._vectors.get(name)
+        if schema is None or schema.kind != "dense":
+            return {}
+        wanted = list(dict.fromkeys(ids))
+        found: dict[PointId, Dense] = {}
+        for start in range(0, len(wanted), VECTORS_A_CALL):
+            call: list[edge.PointId] = [*wanted[start : start + VECTORS_A_CALL]]
+            with self._engine_errors():
+                records = shard.retrieve(call, with_payload=False, with_vector=[name])
+            found.update((from_id(record.id), vector) for record in records if (vector := dense_of(record, name)))
+        return found
 
     def count(self, where: Where) -> int:
         """How many points match."""

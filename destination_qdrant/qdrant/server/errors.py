@@ -15,7 +15,7 @@ field names that are the connector's own. The texts are those of Qdrant 1.18.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -92,6 +92,10 @@ class ShardKeyMissingError(ConfigError):
 
 class ContentRefusedError(SystemFault):
     """Something that was sent is refused for a reason of its own; without it the rest may be taken."""
+
+
+class TextNotEmbeddedError(ContentRefusedError):
+    """The server's inference service refuses a text, or the model that it is to be embedded with."""
 
 
 class ExactCountError(ConfigError):
@@ -218,7 +222,8 @@ _AT_THE_PROXY: Final[dict[NoAnswer, str]] = {
 
 #: What stands before the sentence that matters: its kind, and that another node or some shards said it.
 _ENVELOPES: Final = re.compile(
-    r"(?:(?:Wrong input|Bad request|Service internal error|Rate limiting exceeded|Forbidden|Unauthorized): "
+    r"(?:(?:Wrong input|Bad request|Service internal error|Rate limiting exceeded|Forbidden|Unauthorized"
+    r"|Inference error): "
     r"|\d{1,9} out of \d{1,9} shards failed to apply operation\. First error captured: "
     r"|(?:(?:InvalidArgument|Internal error|Tonic status error): )?code: '[\w ]{1,80}', message: \")*"
 )
@@ -239,11 +244,16 @@ def _sentence(answer: Answer) -> str:
 
 
 def _bad_request(answer: Answer, call: Call) -> Retryable | ConnectorError:
+    return _by_text((*_TEXTS, *_OF_INFERENCE), answer, call) or _content(answer, call)
+
+
+def _by_text(texts: _Texts, answer: Answer, call: Call) -> Retryable | ConnectorError | None:
+    """What the first of these texts means that the answer begins with."""
     sentence = _sentence(answer)
-    for pattern, build in _TEXTS:
+    for pattern, build in texts:
         if found := pattern.match(sentence):
             return build(found, answer, call)
-    return _content(answer, call)
+    return None
 
 
 def _no_key(answer: Answer, call: Call) -> ConnectorError:
@@ -304,15 +314,17 @@ def _limited(answer: Answer, call: Call) -> Retryable | ConnectorError:
         return _too_large(
             answer, call, "a single request is more than the rate limit of the collection allows per minute;"
         )
-    return _transient(answer, call, "its rate limit is exhausted: raise it on the server, or sync again later")
+    return _by_text(_OF_INFERENCE, answer, call) or _transient(
+        answer, call, "its rate limit is exhausted: raise it on the server, or sync again later"
+    )
 
 
 def _failed(answer: Answer, call: Call) -> Retryable | ConnectorError:
     sentence = _sentence(answer)
     if _NO_SPACE.match(sentence):
         return _full(answer, call, "its disk is full: free space on the server's disk, or enlarge it")
-    if sentence.startswith("InferenceService"):
-        return _config(answer, call, "has no service for embedding texts with this model: choose another embedding")
+    if inference := _by_text(_OF_INFERENCE, answer, call):
+        return inference
     if _NOT_IMPLEMENTED.match(sentence):
         return _config(answer, call, "does not implement it: use a current version of Qdrant")
     if sentence.startswith("Exception deserializing response"):
@@ -379,6 +391,7 @@ _BY_STATUS: Final[dict[int, Callable[[Answer, Call], Retryable | ConnectorError]
 # By the text of a 400
 
 _Build = Callable[[re.Match[str], Answer, Call], Retryable | ConnectorError]
+_Texts = Sequence[tuple[re.Pattern[str], _Build]]
 
 
 def _dimension(found: re.Match[str], answer: Answer, call: Call) -> ConnectorError:
@@ -426,7 +439,14 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], _Build], ...]] = (
         lambda _found, answer, call: _body_too_large(answer, call),
     ),
     (re.compile(r"Vector dimension error: expected dim: (\d{1,6}), got (\d{1,6})"), _dimension),
-    (re.compile(r"Not existing vector name|Conversion between \w+ and \w+ vectors failed"), _vector_name),
+    (re.compile(r"Not existing vector name"), _vector_name),
+    (
+        re.compile(r"Conversion between \w+ and \w+ vectors failed|Sparse vector from document inference"),
+        _says(
+            "stores another kind of vector there than was sent: leave the collection as it is during a sync, choose another"
+            " indexing.collection, or with embedding.mode qdrant a model that makes dense vectors (embedding.model_name)"
+        ),
+    ),
     (re.compile(r'Index required but not found for (?:"(\w{1,64})")?'), _no_index),
     (re.compile(r'Limit exceeded (\d{1,12}) > (\d{1,12}) for "'), _limit),
     (
@@ -480,6 +500,62 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], _Build], ...]] = (
     (
         re.compile(r"Can't create collection with name .{1,1024}\. Alias with the same name already exists"),
         _says("has an alias of that name: change indexing.collection"),
+    ),
+)
+
+# ----------------------------------------------------------------------------------------------------------
+# By the text of what the server says of its inference service, whose own words follow
+#
+# The texts are those of `src/common/inference/service.rs` of Qdrant. Over gRPC a query is always refused with INTERNAL.
+
+
+def _not_embedded(_found: re.Match[str], answer: Answer, call: Call) -> ConnectorError:
+    return TextNotEmbeddedError(
+        f"Qdrant at {call.place} could not {call.doing}: its inference service refuses the model or the text. Correct"
+        " embedding.model_name (a model of another provider needs that provider's key in indexing.headers), or lower"
+        " processing.chunk_size.",
+        detail=answer.code,
+    )
+
+
+_OF_INFERENCE: Final[_Texts] = (
+    (
+        re.compile(r"InferenceService"),
+        _says(
+            "has no inference service, which embedding.mode qdrant needs: choose another embedding.mode, or a Qdrant that"
+            " has one (a cluster of Qdrant Cloud with inference switched on, or a server with inference.address set)"
+        ),
+    ),
+    (
+        re.compile(r"Authentication failed for inference service"),
+        _says(
+            "was not let in by its inference service: a model of another provider needs that provider's key in"
+            " indexing.headers (as openai-api-key, cohere-api-key, jina-api-key or openrouter-api-key)"
+        ),
+    ),
+    (
+        re.compile(r"Inference can't process request \(413"),
+        lambda _found, answer, call: _too_large(
+            answer, call, "a single text is larger than its inference service takes; lower processing.chunk_size, or"
+        ),
+    ),
+    (re.compile(r"Inference (?:request validation failed|can't process)|Invalid inference request"), _not_embedded),
+    (
+        re.compile(r"Too many requests for inference service"),
+        lambda _found, answer, call: _transient(
+            answer,
+            call,
+            "the rate limit of its inference service is exhausted: lower indexing.requests_in_flight, or sync again later",
+        ),
+    ),
+    (
+        re.compile(
+            r"(?:Inference service|Unexpected inference) error|Inference service returned no"
+            r"|Failed to (?:send inference request|read inference response|parse successful inference response)"
+        ),
+        lambda _found, answer, call: _transient(
+            answer, call, "its inference service failed or does not answer; the log of the server tells more"
+        ),
     ),
 )
 

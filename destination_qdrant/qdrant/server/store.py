@@ -7,6 +7,7 @@ Its parts, from the way to the server to the points:
     errors, outage, calls                     one call: tried again while that may help, told in sentences
     models, limits, collection                our types and the client's, what is allowed, the collection itself
     upserts, bulk, writer                     points as bytes, and the rules by which they are written
+    reading                                   stored vectors, as bytes again
 
 Once the server has answered, an answer that is not Qdrant's comes from something before it, and is tried again.
 """
@@ -27,7 +28,7 @@ from qdrant_client import QdrantClient, models
 from ...config import NewCollection
 from ...errors import ConfigError, SystemFault
 from ...payload import NOTE
-from ...vectors import UNNAMED, Dense
+from ...vectors import UNNAMED, Dense, ServerText
 from ..base import (
     AnyOf,
     Below,
@@ -49,10 +50,17 @@ from .calls import CHECK, WRITE, Calls, Patience, writing
 from .client import Connect, wire
 from .collection import NOTE_POINT, ServerCollection
 from .discovery import find
-from .errors import ExactCountError, ShardKeyMissingError, TooLargeError
+from .errors import (
+    CollectionMissingError,
+    ExactCountError,
+    ShardKeyMissingError,
+    TextNotEmbeddedError,
+    TooLargeError,
+)
 from .limits import in_allowed_filters, in_allowed_groups
 from .models import client_filter, leftovers_filter, path, point_id
-from .version import OLDEST, Version
+from .reading import vector_reader
+from .version import EMBEDS, OLDEST, Version
 from .writer import Routing, ServerWriter
 
 __all__ = ["CHECK", "DEFAULTS", "WRITE", "Options", "Patience", "Routing", "ServerStore", "open_server", "writing"]
@@ -169,6 +177,13 @@ class ServerStore:
             else BulkOverRest(client, calls.collection, routing, most_bytes=most_bytes)
         )
         self._writer = ServerWriter(client, calls, self._collection, bulk, routing)
+        self._vectors = vector_reader(
+            client,
+            calls,
+            self._collection,
+            shard_key=self._shard_key,
+            grpc_seconds=timeout if connection.over_grpc else None,
+        )
         self._page_size: int | None = None  # learned from a refusal
 
     @property
@@ -219,6 +234,21 @@ class ServerStore:
         self._collection.check_shard_key()
         with suppress(ShardKeyMissingError):  # the first sync creates it
             self.delete([str(UUID(bytes=secrets.token_bytes(16)))])
+
+    def require_inference(self, text: ServerText, name: str) -> None:
+        """See `base.Store`. By a search: the server embeds what is searched for before it looks for the collection."""
+        if self._connection.version < EMBEDS:
+            raise ConfigError(
+                f"{self.engine} at {self.place} cannot embed text, which embedding.mode qdrant needs: use version {EMBEDS}"
+                " or later, or choose another embedding.mode."
+            )
+        call = self._calls.about("embed text for", "read access")
+        document = models.Document(text=text.text, model=text.model, options=dict(text.options) or None)
+        with suppress(CollectionMissingError, ShardKeyMissingError):
+            try:
+                self._calls.run(call, lambda: self._nearest(name, document, 1, with_payload=False))
+            except TextNotEmbeddedError as error:
+                raise ConfigError(error.message, detail=error.detail) from error
 
     # ------------------------------------------------------------------------------------------------------
     # Writing
@@ -292,6 +322,10 @@ class ServerStore:
         for page in self._pages(where, fields):
             yield from page
 
+    def retrieve_vectors(self, ids: Sequence[PointId], name: str) -> Mapping[PointId, Dense]:
+        """See `base.Store`."""
+        return self._vectors.retrieve(ids, name)
+
     def count(self, where: Where) -> int:
         """See `base.Store`; an estimate only where strict mode refuses exact counts."""
         return sum(map(self._count, self._conditions(where)))
@@ -316,19 +350,23 @@ class ServerStore:
 
     def search(self, name: str, vector: Dense, limit: int) -> list[ScoredPoint]:
         """See `base.Store`."""
-        using = None if name == UNNAMED else name
         found = self._calls.run(
             self._calls.about("search", "read access"),
-            lambda: self._client.query_points(
-                self._calls.collection,
-                vector.values(),
-                using=using,
-                limit=limit,
-                with_payload=True,
-                shard_key_selector=self._shard_key,
-            ),
+            lambda: self._nearest(name, vector.values(), limit, with_payload=True),
         )
         return [ScoredPoint(point_id(hit.id), hit.score, hit.payload or {}) for hit in found.points]
+
+    def _nearest(
+        self, name: str, query: list[float] | models.Document, limit: int, *, with_payload: bool
+    ) -> models.QueryResponse:
+        return self._client.query_points(
+            self._calls.collection,
+            query,
+            using=None if name == UNNAMED else name,
+            limit=limit,
+            with_payload=with_payload,
+            shard_key_selector=self._shard_key,
+        )
 
     def _conditions(self, where: Where) -> Iterator[models.Filter]:
         """The filters that the limits of the collection allow; none when nothing can match."""

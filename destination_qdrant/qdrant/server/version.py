@@ -33,3 +33,6 @@ class Version:
 
 #: The first one with what every sync needs; what later ones have more is used where it is there.
 OLDEST: Final = Version(1, 12)
+
+#: The first one that hands texts to an inference service.
+EMBEDS: Final = Version(1, 12, 2)

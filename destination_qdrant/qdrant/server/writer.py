@@ -20,6 +20,7 @@ from typing import Final, Literal, Protocol, TypeVar
 from qdrant_client import QdrantClient, models
 
 from ...errors import ConfigError, PointRefusedError
+from ...vectors import ServerText
 from ..base import Point, PointId
 from ..validation import check_points
 from .calls import Calls
@@ -45,6 +46,10 @@ class Routing:
 
     ordering: Ordering = "weak"
     shard_key: str | None = None
+
+
+#: Texts that one request has the server embed: it answers when all are embedded, and the client waits only so long.
+_MOST_TEXTS: Final = 64
 
 
 class Bulk(Protocol):
@@ -85,8 +90,11 @@ class ServerWriter:
         """See `base.Store`."""
         check_points(points, self._collection.shape())
         encoded = list(map(self._bulk.encode, points))
+        allowed = self._points_allowed()
+        if any(isinstance(vector, ServerText) for point in points for vector in point.vectors.values()):
+            allowed = min(allowed, _MOST_TEXTS)
         sent = 0
-        for part in in_parts(encoded, self._points_allowed(), self._most_bytes):
+        for part in in_parts(encoded, allowed, self._most_bytes):
             self._in_halves(part, self._upsert, sent)
             sent += len(part)
 
