@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from destination_qdrant.embedding.address import clean_address
+from destination_qdrant.embedding.address import clean_address, has_version
 from destination_qdrant.embedding.openai import azure_client, compatible_client
 from destination_qdrant.errors import ConfigError
 
@@ -83,3 +83,21 @@ def test_what_only_the_http_library_refuses_names_the_field_as_well(host: str) -
 
     for caught in (compatible.value, azure.value):
         assert (caught.__cause__, caught.__context__) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("http://h", False),
+        ("http://v1", False),
+        ("http://h/", False),
+        ("http://h/api", False),
+        ("http://h/vision", False),
+        ("http://h/v1", True),
+        ("http://h/V1/", True),
+        ("http://h/api/v2/models", True),
+        ("http://h/v1beta/openai", True),
+    ],
+)
+def test_a_version_in_the_path_is_recognised(address: str, *, expected: bool) -> None:
+    assert has_version(address) is expected

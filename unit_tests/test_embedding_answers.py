@@ -37,6 +37,8 @@ def test_base64_and_lists_of_numbers_are_the_same_vector() -> None:
         ([[1.0], [10**400]], "an embedding is neither base64 nor a list of numbers"),
         ([[1.0], [1e39]], "an embedding holds a number that is not finite"),
         ([[1.0], _b64(float("nan"))], "an embedding holds a number that is not finite"),
+        ([[1.0], _b64(float("inf"), float("-inf"))], "an embedding holds a number that is not finite"),
+        ([[1.0], _b64(float("-inf"), 1.0)], "an embedding holds a number that is not finite"),
         ([[1.0], [0, -0.0]], "an embedding is all zeros"),
     ],
 )
@@ -45,6 +47,13 @@ def test_what_is_no_good_vector_for_each_text_is_refused(items: object, reason: 
         vectors(items, 2)
 
     assert reason == str(caught.value)
+
+
+def test_numbers_at_the_ends_of_the_range_are_finite_and_no_zeros() -> None:
+    largest, smallest = 3.4028234663852886e38, 1.401298464324817e-45
+    rows = [[largest] * 3072, [-largest] * 3072, [0.0] * 3071 + [smallest]]
+
+    assert [Dense.of(row) for row in rows] == vectors([_b64(*row) for row in rows], 3)
 
 
 def test_items_are_put_into_the_order_of_their_index() -> None:

@@ -10,13 +10,18 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
-from destination_qdrant.embedding.cohere import MODELS, CohereEmbedder, cohere_client
+from destination_qdrant import config
+from destination_qdrant.embedding.base import TextLimit
+from destination_qdrant.embedding.cohere import CohereEmbedder, cohere_client
+from destination_qdrant.embedding.models import MODELS
 from destination_qdrant.embedding.requests import Patience
 from destination_qdrant.errors import ConfigError, ConnectorError, SystemFault, TransientError
 from destination_qdrant.retry import RetryPolicy
@@ -48,7 +53,15 @@ class Wire:
 
     def embedder(self, model: str = "embed-new", dimensions: int | None = None) -> CohereEmbedder:
         client = cohere_client(f" {KEY}\n", http_client=self.client)
-        return CohereEmbedder(client, model, dimensions, self.patience)
+        return CohereEmbedder(client, settings(model, dimensions), patience=self.patience)
+
+
+def settings(model: str = "embed-new", dimensions: int | None = None, base_url: str | None = None) -> config.Cohere:
+    """One request at a time."""
+    requests = config.Requests(in_flight=1, retry_seconds=60)
+    return config.Cohere(
+        cohere_key=SecretStr(KEY), model_name=model, dimensions=dimensions, base_url=base_url, requests=requests
+    )
 
 
 def numbers(text: str) -> list[float]:
@@ -102,13 +115,13 @@ def test_dimensions_are_sent_when_they_are_not_the_models_own() -> None:
 def test_nothing_of_the_environment_reaches_a_request() -> None:
     code = """
 import httpx
+from destination_qdrant import config
 from destination_qdrant.embedding.cohere import CohereEmbedder, cohere_client
-from destination_qdrant.embedding.requests import Patience
 def answer(request):
     print(request.url, request.headers["authorization"])
     return httpx.Response(200, json={"embeddings": {"base64": ["AACAPw=="]}})
 client = cohere_client("own-key", http_client=httpx.Client(transport=httpx.MockTransport(answer)))
-CohereEmbedder(client, "m", None, Patience()).embed_documents(["a"])
+CohereEmbedder(client, config.Cohere(cohere_key="own-key", model_name="m")).embed_documents(["a"])
 """  # a process of its own, because the SDK reads the address when it is imported
     environment = {**os.environ, "CO_API_URL": "http://localhost:9", "CO_API_KEY": "stray-key"}
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env=environment)
@@ -219,7 +232,7 @@ def test_an_address_that_cannot_be_asked_is_not_tried_again(failure: Exception) 
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_takes_no_text_to_another_host(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redirect_takes_no_text_to_another_host(status: int) -> None:
     paths: list[str] = []
 
     class Redirecting(BaseHTTPRequestHandler):
@@ -239,11 +252,12 @@ def test_a_redirect_takes_no_text_to_another_host(status: int, monkeypatch: pyte
     with ThreadingHTTPServer(("127.0.0.1", 0), Redirecting) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        monkeypatch.setattr("destination_qdrant.embedding.cohere._ADDRESS", f"http://127.0.0.1:{server.server_port}")
+        address = f"http://127.0.0.1:{server.server_port}/"
         try:
-            embedder = CohereEmbedder(cohere_client(KEY), "embed-new", None, Patience(RetryPolicy(0)))
-            with pytest.raises(ConfigError, match=rf"Something between .* redirects .* \(HTTP {status}\)"):
+            embedder = CohereEmbedder(cohere_client(KEY, address), settings(base_url=address))
+            with pytest.raises(ConfigError, match=rf"redirects .* \(HTTP {status}\).*; set embedding\.base_url"):
                 embedder.embed_documents([TEXT])
+            embedder.close()
         finally:
             server.shutdown()
             thread.join()
@@ -273,14 +287,14 @@ def test_neither_key_nor_text_is_in_an_error_or_in_what_it_is_chained_to(status:
     assert TEXT not in shown
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", MODELS["cohere"])
 def test_a_known_model_states_its_default_dimensions_and_its_limit(model: str) -> None:
     embedder = Wire(good).embedder(model)
 
-    assert embedder.model == f"cohere/{model}"
-    assert embedder.dimensions == MODELS[model].dimensions[0]
-    assert embedder.limit is not None
-    assert (embedder.limit.tokens, embedder.limit.count) == (MODELS[model].tokens, None)
+    assert embedder.model == embedder.fingerprint == f"cohere/{model}"
+    assert embedder.dimensions == MODELS["cohere"][model].dimensions[0]
+    assert embedder.limit == MODELS["cohere"][model].limit
+    assert embedder.count_tokens("hello world") == 2
 
 
 def test_names_with_dimensions_and_models_that_nobody_knows() -> None:
@@ -294,12 +308,112 @@ def test_names_with_dimensions_and_models_that_nobody_knows() -> None:
     assert unknown.dimensions == 4
 
 
-@pytest.mark.parametrize(("model", "dimensions"), [("embed-english-v3.0", 512), ("embed-v4.0", 2048)])
-def test_dimensions_that_a_model_cannot_have_are_refused(model: str, dimensions: int) -> None:
-    with pytest.raises(ConfigError, match=rf"not {dimensions}; change embedding\.dimensions"):
+@pytest.mark.parametrize(
+    ("model", "dimensions", "hint"), [("embed-english-v3.0", 512, "leave"), ("embed-v4.0", 2048, "change")]
+)
+def test_dimensions_that_a_model_cannot_have_are_refused(model: str, dimensions: int, hint: str) -> None:
+    with pytest.raises(ConfigError, match=rf"not {dimensions}; {hint} embedding\.dimensions"):
         Wire(good).embedder(model, dimensions)
 
 
 def test_other_dimensions_than_expected_name_the_field() -> None:
     with pytest.raises(ConfigError, match=r"of 4 numbers where 1024 were expected; check embedding\.dimensions"):
         Wire(good).embedder("embed-english-v3.0").embed_documents(["a"])
+
+
+def test_a_margin_is_left_for_a_tokenizer_that_is_not_at_hand() -> None:
+    assert Wire(good).embedder("embed-english-v3.0").limit == TextLimit(409)
+
+
+def test_a_private_deployment_is_asked_at_its_address_and_named_by_its_field() -> None:
+    wire = Wire(good)
+    address = "https://cohere.example.com/"
+    client = cohere_client(KEY, address, http_client=wire.client)
+    embedder = CohereEmbedder(client, settings(base_url=address), patience=wire.patience)
+
+    assert embedder.embed_documents(["a"]) == expect(["a"])
+    assert str(wire.requests[0].url) == "https://cohere.example.com/v2/embed"
+    wire.answer = lambda _: refusal(404)
+    with pytest.raises(ConfigError, match=r"check embedding\.model_name and embedding\.base_url"):
+        embedder.embed_documents(["a"])
+
+
+@pytest.mark.parametrize("address", ["cohere.example.com", "http://a b", "http://999.1.1.1", "http://u:p@[v1.x]"])
+def test_an_address_that_is_none_is_refused_before_anything_is_sent(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"^embedding\.base_url ") as caught:
+        cohere_client(KEY, address)
+    assert address not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_is_left_of_a_rate_limit_holds_the_next_request() -> None:
+    def answer(body: dict[str, Any]) -> httpx.Response:
+        found = good(body)
+        found.headers.update({"X-RateLimit-Remaining-Requests": "0", "X-RateLimit-Reset-Requests": "6"})
+        return found
+
+    wire = Wire(answer)
+    embedder = wire.embedder()
+    embedder.embed_documents(["a"])
+    embedder.embed_documents(["b"])
+    assert wire.slept == [6.0]
+    assert embedder.usage.throttled_seconds == 6.0
+
+
+def test_closing_lets_go_of_the_connections() -> None:
+    wire = Wire(good)
+    embedder = wire.embedder()
+    embedder.close()
+
+    assert wire.client.is_closed
+
+
+def test_a_trial_key_that_is_used_up_for_the_month_is_not_waited_for() -> None:
+    message = "You are using a Trial key, which is limited to 1000 API calls / month."
+    wire = Wire(lambda _: httpx.Response(429, json={"message": message}))
+
+    with pytest.raises(ConfigError, match="no quota left"):
+        wire.embedder().embed_documents(["a"])
+    assert wire.slept == []
+
+
+def test_a_model_that_is_gone_is_named_as_such() -> None:
+    message = "model 'embed-english-light-v2.0' was removed on September 15, 2025."
+    wire = Wire(lambda _: httpx.Response(404, json={"message": message}))
+
+    with pytest.raises(ConfigError, match=r"does not know the model in embedding\.model_name: it is .* retired by now"):
+        wire.embedder().embed_documents(["a"])
+
+
+class _Silent(BaseHTTPRequestHandler):
+    """Takes as many requests as there should be at once, and answers only when it is told to."""
+
+    asked = threading.Barrier(24 + 1)
+    told = threading.Event()
+
+    def do_POST(self) -> None:  # the name is that of http.server
+        self.rfile.read(int(self.headers["content-length"]))
+        self.asked.wait(30)
+        self.told.wait(30)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+def test_all_requests_in_flight_are_under_way_at_once_and_closing_ends_them() -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Silent) as server, ThreadPoolExecutor(1) as pool:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            options = config.Requests(in_flight=24, batch_size=1)
+            client = cohere_client(KEY, f"http://127.0.0.1:{server.server_port}", options=options)
+            asking = config.Cohere(cohere_key=SecretStr(KEY), model_name="embed-new", requests=options)
+            embedder = CohereEmbedder(client, asking)
+            call = pool.submit(embedder.embed_documents, [str(number) for number in range(24)])
+            _Silent.asked.wait(30)
+            embedder.close()
+
+            assert isinstance(call.exception(30), TransientError)
+        finally:
+            _Silent.told.set()
+            server.shutdown()
+            thread.join()

@@ -56,3 +56,11 @@ def test_a_text_finds_itself_and_other_texts_are_unlike_it() -> None:
 
 def test_a_lone_surrogate_is_no_reason_to_fail() -> None:
     assert Fake().embed_query("\ud800").dimensions == DIMENSIONS
+
+
+def test_it_costs_nothing_and_depends_on_the_text_alone() -> None:
+    fake = Fake()
+
+    assert (fake.fingerprint, fake.count_tokens("some text"), fake.usage.requests) == ("fake", 0, 0)
+    assert fake.embed_documents(["some text"], [2]) == fake.embed_documents(["some text"])
+    fake.close()

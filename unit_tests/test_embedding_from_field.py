@@ -12,7 +12,10 @@ def test_it_knows_the_dimensions_and_limits_no_text() -> None:
     embedder = FromField("vector", 7)
 
     assert (embedder.dimensions, embedder.limit) == (7, None)
-    assert embedder.embed_documents([]) == []
+    assert embedder.fingerprint == embedder.model
+    assert embedder.count_tokens("some text") == 0
+    assert embedder.embed_documents([], []) == []
+    embedder.close()
 
 
 def test_text_is_refused_with_the_field_to_change() -> None:

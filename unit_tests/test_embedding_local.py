@@ -58,7 +58,7 @@ def test_a_paraphrase_is_nearer_than_anything_else(embedder: LocalEmbedder) -> N
 
 
 def test_it_states_model_dimensions_and_limit(embedder: LocalEmbedder) -> None:
-    assert embedder.model == "local/all-MiniLM-L6-v2"
+    assert embedder.model == embedder.fingerprint == "local/all-MiniLM-L6-v2"
     assert embedder.dimensions == 384
     assert embedder.limit.tokens == 256
 
@@ -71,6 +71,7 @@ def test_tokens_are_counted_with_the_special_ones_and_never_cut(embedder: LocalE
     assert count("hello world") == 4
     assert count("word " * 254) == 256
     assert count("word " * 5000) == 5002
+    assert embedder.count_tokens("hello world") == 4
 
 
 def test_the_longest_text_is_embedded_to_its_last_word(embedder: LocalEmbedder) -> None:
@@ -96,6 +97,30 @@ def test_the_order_is_that_of_the_texts_although_lengths_are_computed_together(e
 
     for text, vector in zip(texts, together, strict=True):
         assert _cosine(vector, embedder.embed_query(text)) > 0.999
+
+
+def test_counts_that_are_known_are_not_made_again(embedder: LocalEmbedder) -> None:
+    assert embedder.embed_documents(["one", "two"], [3, 3]) == embedder.embed_documents(["one", "two"])
+    with pytest.raises(SystemFault, match="of 257 tokens reached"):
+        embedder.embed_documents(["one", "two"], [3, 257])
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="only Linux binds a process to cores")
+def test_as_many_threads_compute_as_the_process_has_cores() -> None:
+    code = (
+        "import os; os.sched_setaffinity(0, {0}); from destination_qdrant.embedding.local import cores; print(cores())"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert printed.stdout.strip() == "1"
+
+
+def test_it_can_be_closed_more_than_once() -> None:
+    embedder = LocalEmbedder(BUNDLED, load(BUNDLED)._model)  # noqa: SLF001 -- a model of its own
+    embedder.close()
+    embedder.close()
+
+    assert embedder.usage.requests == 0
 
 
 def test_no_texts_are_no_vectors(embedder: LocalEmbedder) -> None:

@@ -7,21 +7,32 @@ import json
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
+from destination_qdrant import config
+from destination_qdrant.embedding.base import TextLimit
 from destination_qdrant.embedding.openai import OpenAIEmbedder, azure_client, compatible_client, openai_client
-from destination_qdrant.embedding.openai_targets import azure_target, compatible_target, openai_target
+from destination_qdrant.embedding.openai_targets import (
+    Target,
+    azure_target,
+    compatible_address,
+    compatible_target,
+    openai_target,
+)
 from destination_qdrant.embedding.requests import Patience
-from destination_qdrant.errors import ConfigError, ConnectorError, SystemFault, TransientError
+from destination_qdrant.errors import ConfigError, ConnectorError, SystemFault, TextRefusedError, TransientError
 from destination_qdrant.retry import RetryPolicy
 from destination_qdrant.vectors import Dense, pack
 
 KEY = "sk-very-secret"
+ONE_BY_ONE = config.Requests(in_flight=1, retry_seconds=60)
 TEXT = "the secret text of a record"
 
 
@@ -47,17 +58,22 @@ class Wire:
 
     def openai(self, model: str | None = "text-embedding-3-small", dimensions: int | None = 4) -> OpenAIEmbedder:
         client = openai_client(f" {KEY}\n", http_client=self.client)
-        return OpenAIEmbedder(client, openai_target(model, dimensions), self.patience)
+        return OpenAIEmbedder(client, openai_target(model, dimensions), ONE_BY_ONE, patience=self.patience)
 
-    def azure(self, dimensions: int | None = None) -> OpenAIEmbedder:
+    def azure(self, dimensions: int | None = None, model: str | None = None) -> OpenAIEmbedder:
         client = azure_client(
             KEY, "https://res.openai.azure.com/", "my deployment", "2024-10-21", http_client=self.client
         )
-        return OpenAIEmbedder(client, azure_target("my deployment", dimensions), self.patience)
+        target = azure_target("my deployment", dimensions, model)
+        return OpenAIEmbedder(client, target, ONE_BY_ONE, patience=self.patience)
 
-    def compatible(self, key: str = "", dimensions: int = 4) -> OpenAIEmbedder:
-        client = compatible_client(key, "http://localhost:11434/v1", http_client=self.client)
-        return OpenAIEmbedder(client, compatible_target("nomic", dimensions), self.patience)
+    def compatible(self, **settings: Any) -> OpenAIEmbedder:
+        given = {"base_url": "http://localhost:11434/v1", "model_name": "nomic", "dimensions": 4, **settings}
+        embedding = config.OpenAICompatible(**given)
+        client = compatible_client(
+            embedding.api_key.get_secret_value(), compatible_address(embedding), http_client=self.client
+        )
+        return OpenAIEmbedder(client, compatible_target(embedding), ONE_BY_ONE, patience=self.patience)
 
 
 def numbers(text: str, dimensions: int = 4) -> list[float]:
@@ -90,6 +106,18 @@ def first(answer: httpx2.Response) -> Callable[[dict[str, Any]], httpx2.Response
     """This answer once, good ones afterwards."""
     answers = [answer]
     return lambda body: answers.pop() if answers else good(body)
+
+
+def _at_v1(wire: Wire) -> Callable[[httpx2.Request], httpx2.Response]:
+    """A server that knows its paths: what `wire` answers is only behind /v1."""
+
+    def take(request: httpx2.Request) -> httpx2.Response:
+        wire.requests.append(request)
+        if request.url.path != "/v1/embeddings":
+            return httpx2.Response(404, text="404 page not found")
+        return wire.answer(json.loads(request.content))
+
+    return take
 
 
 def expect(texts: list[str], dimensions: int = 4) -> list[Dense]:
@@ -153,12 +181,12 @@ def test_nothing_of_the_environment_reaches_a_request(
     assert plain.headers == under_variables.headers
 
 
-def test_requests_are_bounded_by_texts_and_by_bytes() -> None:
+def test_requests_are_bounded_by_texts_by_tokens_and_by_bytes() -> None:
     wire = Wire(good)
-    texts = ["x"] * 600 + ["y" * 100_000] * 7
+    texts = ["x"] * 300 + ["word " * 30_000] * 4 + [" " * 400_000] * 4
 
     assert wire.openai().embed_documents(texts) == expect(texts)
-    assert [len(body["input"]) for body in wire.bodies] == [512, 90, 3, 2]
+    assert [len(body["input"]) for body in wire.bodies] == [256, 44 + 3, 1 + 3, 1]
 
 
 def test_no_texts_are_no_request() -> None:
@@ -166,6 +194,182 @@ def test_no_texts_are_no_request() -> None:
 
     assert wire.openai().embed_documents([]) == []
     assert wire.requests == []
+
+
+def test_openai_is_asked_at_the_address_of_a_region() -> None:
+    wire = Wire(good)
+    address = "https://eu.api.openai.com/v1"
+    target = openai_target("text-embedding-3-small", 4, address)
+    client = openai_client(KEY, address, http_client=wire.client)
+    OpenAIEmbedder(client, target, ONE_BY_ONE, patience=wire.patience).embed_documents(["a"])
+
+    assert [str(request.url) for request in wire.requests] == [f"{address}/embeddings"]
+    assert target.service.address == "embedding.base_url"
+    with pytest.raises(ConfigError, match=r"^embedding\.base_url must be an address"):
+        openai_client(KEY, "eu.api.openai.com")
+
+
+def test_the_prefix_goes_before_documents_only_and_is_counted() -> None:
+    wire = Wire(good)
+    embedder = wire.compatible(document_prefix="passage: ", max_text_tokens=100)
+
+    assert embedder.embed_documents(["abc"]) == expect(["passage: abc"])
+    assert embedder.embed_query("abc") == expect(["abc"])[0]
+    assert [body["input"] for body in wire.bodies] == [["passage: abc"], ["abc"]]
+    assert embedder.count_tokens("abc") == 4
+    assert embedder.limit == TextLimit(96)
+
+
+def test_a_prefix_that_leaves_no_room_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^embedding\.document_prefix leaves no room .* takes 3 tokens"):
+        Wire(good).compatible(document_prefix="passage: ", max_text_tokens=3)
+
+
+def test_a_service_is_sent_what_the_user_adds_and_dimensions_where_the_user_says_so() -> None:
+    wire = Wire(good)
+    wire.compatible(extra_body='{"truncate": "NONE"}', send_dimensions=True).embed_documents(["a"])
+
+    common = {"input": ["a"], "model": "nomic", "encoding_format": "base64"}
+    assert wire.bodies == [{**common, "truncate": "NONE", "dimensions": 4}]
+
+
+def test_a_preset_fills_in_address_model_and_fields_and_tells_documents_from_questions() -> None:
+    wire = Wire(lambda body: data(*(encoded([1.0] * body["output_dimension"]) for _ in body["input"])))
+    embedder = wire.compatible(preset="voyage", api_key=SecretStr(KEY), base_url=None, model_name=None, dimensions=256)
+    embedder.embed_documents(["a"])
+    embedder.embed_query("b")
+
+    common = {"model": "voyage-4", "encoding_format": "base64", "output_dimension": 256, "truncation": False}
+    assert wire.bodies == [
+        {"input": ["a"], "input_type": "document", **common},
+        {"input": ["b"], "input_type": "query", **common},
+    ]
+    assert {str(request.url) for request in wire.requests} == {"https://api.voyageai.com/v1/embeddings"}
+    assert embedder.model == "openai_compatible/voyage-4@256"
+
+
+def test_what_the_user_says_goes_before_a_preset() -> None:
+    wire = Wire(good)
+    settings = {"base_url": "http://localhost:9/v1", "model_name": "own", "extra_body": "{}", "max_text_tokens": 7}
+    embedder = wire.compatible(preset="voyage", **settings)
+
+    assert embedder.embed_documents(["a"]) == expect(["a"])
+    assert wire.bodies == [{"input": ["a"], "model": "own", "encoding_format": "base64"}]
+    assert str(wire.requests[0].url) == "http://localhost:9/v1/embeddings"
+    assert (embedder.dimensions, embedder.limit) == (4, TextLimit(7))
+
+
+def test_dimensions_of_a_known_model_need_no_asking() -> None:
+    embedder = Wire(good).compatible(preset="mistral", api_key=SecretStr(KEY), model_name=None, dimensions=None)
+
+    assert (embedder.model, embedder.dimensions) == ("openai_compatible/mistral-embed", 1024)
+
+
+def test_the_fingerprint_is_the_model_unless_more_is_said() -> None:
+    build = Wire(good).compatible
+    said = [
+        build(),
+        build(document_prefix="passage: "),
+        build(document_prefix="query: "),
+        build(extra_body='{"input_type": "document"}'),
+        build(extra_body='{"input_type": "document", "truncate": "END"}'),
+    ]
+
+    assert said[0].fingerprint == said[0].model == "openai_compatible/nomic"
+    assert len({embedder.fingerprint for embedder in said}) == len(said)
+    assert {embedder.fingerprint.partition("#")[0] for embedder in said} == {"openai_compatible/nomic"}
+    other_order = build(extra_body='{"truncate": "END", "input_type": "document"}')
+    assert other_order.fingerprint == said[-1].fingerprint
+    # written down once: a change would make every stored point look changed
+    assert said[1].fingerprint == "openai_compatible/nomic#fdd9fafb801df87e"
+
+
+# ----------------------------------------------------------------------------------------------------------
+# An address without the version
+
+
+def test_a_version_that_is_missing_from_the_address_is_found_and_remembered() -> None:
+    wire = Wire(good)
+    wire.client = httpx2.Client(transport=httpx2.MockTransport(_at_v1(wire)))
+    embedder = wire.compatible(base_url="http://localhost:11434")
+
+    assert embedder.embed_documents(["a"]) == expect(["a"])
+    assert embedder.embed_documents(["b"]) == expect(["b"])
+    assert [request.url.path for request in wire.requests] == ["/embeddings", "/v1/embeddings", "/v1/embeddings"]
+
+
+def test_what_is_found_at_the_version_says_what_is_wrong() -> None:
+    wire = Wire(lambda _: httpx2.Response(404, json={"error": {"message": 'model "nomic" not found, try pulling it'}}))
+    wire.client = httpx2.Client(transport=httpx2.MockTransport(_at_v1(wire)))
+
+    with pytest.raises(ConfigError, match=r"does not know the model in embedding\.model_name") as caught:
+        wire.compatible(base_url="http://localhost:11434/").embed_documents(["a"])
+    assert caught.value.detail == "HTTP 404"
+
+
+@pytest.mark.parametrize(
+    ("address", "paths"),
+    [
+        ("http://localhost:1", ["/embeddings", "/v1/embeddings"]),
+        ("http://localhost:1/openai", ["/openai/embeddings", "/openai/v1/embeddings"]),
+        ("http://localhost:1/v1", ["/v1/embeddings"]),
+        ("http://localhost:1/v1beta/openai/", ["/v1beta/openai/embeddings"]),
+    ],
+)
+def test_where_nothing_is_found_the_address_and_the_model_are_named(address: str, paths: list[str]) -> None:
+    wire = Wire(lambda _: httpx2.Response(404, text="404 page not found"))
+
+    with pytest.raises(ConfigError, match=r"check embedding\.model_name and embedding\.base_url"):
+        wire.compatible(base_url=address).embed_documents(["a"])
+    assert [request.url.path for request in wire.requests] == paths
+
+
+def test_no_version_is_missing_from_the_address_of_a_deployment() -> None:
+    wire = Wire(lambda _: httpx2.Response(404, json={"error": {"code": "404", "message": "Resource not found"}}))
+
+    with pytest.raises(ConfigError, match=r"check embedding\.deployment and embedding\.api_base"):
+        wire.azure().embed_documents(["a"])
+    assert len(wire.requests) == 1
+
+
+def test_the_environment_reaches_no_request_at_the_version_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    wire = Wire(good)
+    wire.client = httpx2.Client(transport=httpx2.MockTransport(_at_v1(wire)))
+    embedder = wire.compatible(base_url="http://localhost:11434")
+    monkeypatch.setenv("OPENAI_ORG_ID", "stray")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Stray: stray")
+    embedder.embed_documents(["a"])
+
+    first_try, second_try = wire.requests
+    assert first_try.headers == second_try.headers
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What is left of a rate limit
+
+
+def test_a_refusal_waits_for_what_is_used_up() -> None:
+    headers = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6.5s"}
+    wire = Wire(first(refusal(429, "rate_limit_exceeded", headers=headers)))
+
+    assert wire.openai().embed_documents(["a"]) == expect(["a"])
+    assert wire.slept == [6.5]
+
+
+def test_a_success_that_used_something_up_holds_the_next_request() -> None:
+    def answer(body: dict[str, Any]) -> httpx2.Response:
+        found = good(body)
+        found.headers.update({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "0m30s"})
+        return found
+
+    wire = Wire(answer)
+    embedder = wire.openai()
+    embedder.embed_documents(["a"])
+    assert wire.slept == []
+    embedder.embed_documents(["b"])
+    assert wire.slept == [30.0]
+    assert embedder.usage.throttled_seconds == 30.0
+    assert embedder.usage.requests == 2
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -260,17 +464,37 @@ def test_a_service_without_base64_is_asked_for_numbers_from_then_on(
     assert [body["encoding_format"] for body in wire.bodies] == ["base64", "float", "float"]
 
 
+def test_dimensions_that_nobody_knows_are_not_learned_from_base64_which_may_be_a_part_of_them() -> None:
+    wire = Wire(_quarter)
+    embedder = wire.compatible(dimensions=None)
+
+    assert embedder.embed_documents(["a"]) == expect(["a"])
+    assert embedder.dimensions == 4
+    assert embedder.embed_documents(["bb"]) == expect(["bb"])
+    assert [body["encoding_format"] for body in wire.bodies] == ["float", "base64", "float"]
+
+
 def test_a_request_that_both_encodings_do_not_mend_is_the_users_to_change() -> None:
-    wire = Wire(lambda _: refusal(400, "invalid_model"))
+    wire = Wire(lambda _: refusal(400, "unsupported_value"))
 
     with pytest.raises(ConfigError, match=r"embedding\.model_name") as caught:
         wire.compatible().embed_documents([TEXT, TEXT])
-    assert caught.value.detail == "HTTP 400 invalid_model"
+    assert caught.value.detail == "HTTP 400 unsupported_value"
     assert [body["encoding_format"] for body in wire.bodies] == ["base64", "float"]
 
 
 # ----------------------------------------------------------------------------------------------------------
 # What is refused
+
+
+def test_a_refused_text_is_handed_to_its_caller_without_the_prefix() -> None:
+    def answer(body: dict[str, Any]) -> httpx2.Response:
+        too_long = any(len(text) > 20 for text in body["input"])
+        return httpx2.Response(400, json={"error": {"message": "context length exceeded"}}) if too_long else good(body)
+
+    with pytest.raises(TextRefusedError, match=r"lower processing\.chunk_size") as caught:
+        Wire(answer).compatible(document_prefix="passage: ").embed_documents(["short", "this is too long"])
+    assert caught.value.text == "this is too long"
 
 
 @pytest.mark.parametrize(
@@ -289,6 +513,27 @@ def test_what_the_user_must_change_is_not_tried_again(status: int, code: str, ma
         wire.openai().embed_documents([TEXT])
     assert caught.value.detail == f"HTTP {status} {code}"
     assert (len(wire.requests), wire.slept) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("status", "match"),
+    [(401, r"key in embedding\.openai_key"), (402, "no quota left"), (404, r"embedding\.model_name")],
+)
+def test_a_refusal_inside_of_a_success_is_one(status: int, match: str) -> None:
+    """Gateways put the status of what they pass on into the body."""
+    wire = Wire(lambda _: httpx2.Response(200, json={"error": {"code": status, "message": TEXT}}))
+
+    with pytest.raises(ConfigError, match=match):
+        wire.openai().embed_documents(["a"])
+    assert len(wire.requests) == 1
+
+
+def test_a_rate_limit_inside_of_a_success_is_waited_for() -> None:
+    hidden = httpx2.Response(200, json={"error": {"code": 429}}, headers={"retry-after": "7"})
+    wire = Wire(first(hidden))
+
+    assert wire.openai().embed_documents(["a"]) == expect(["a"])
+    assert wire.slept == [7.0]
 
 
 @pytest.mark.parametrize("build", [Wire.openai, Wire.azure, Wire.compatible])
@@ -332,8 +577,8 @@ def test_a_request_that_is_too_large_is_cut_and_stays_in_order() -> None:
     embedder = wire.compatible()
 
     assert embedder.embed_documents(texts) == expect(texts)
-    assert {len(body["input"]) for body in wire.bodies} <= {256, 128, 64, 32, 22, 44, 12}
     refused = sum(len(body["input"]) > 32 for body in wire.bodies)
+    assert 0 < refused < 10
     embedder.embed_documents(texts)
     assert refused == sum(len(body["input"]) > 32 for body in wire.bodies)
 
@@ -395,8 +640,9 @@ def test_neither_key_nor_text_is_in_an_error_or_in_what_it_is_chained_to(answer:
 @pytest.mark.parametrize(
     ("model", "dimensions", "name", "expected", "sent"),
     [
-        (None, None, "openai/text-embedding-ada-002", 1536, None),
-        (" ", 1536, "openai/text-embedding-ada-002", 1536, None),
+        (None, None, "openai/text-embedding-3-small", 1536, None),
+        (" ", 512, "openai/text-embedding-3-small@512", 512, 512),
+        ("text-embedding-ada-002", 1536, "openai/text-embedding-ada-002", 1536, None),
         ("text-embedding-3-small", None, "openai/text-embedding-3-small", 1536, None),
         ("text-embedding-3-small", 1536, "openai/text-embedding-3-small", 1536, 1536),
         ("text-embedding-3-small", 512, "openai/text-embedding-3-small@512", 512, 512),
@@ -410,13 +656,14 @@ def test_a_model_of_openai_is_looked_up(
 ) -> None:
     target = openai_target(model, dimensions)
 
-    assert (name, expected, sent) == (target.name, target.expected, target.sent)
+    assert (name, expected, sent) == (target.name, target.expected, target.documents.get("dimensions"))
+    assert target.fingerprint == target.name
 
 
 @pytest.mark.parametrize(
     ("model", "dimensions", "match"),
     [
-        (None, 512, r"always gives 1536 dimensions, not 512; leave embedding\.dimensions empty"),
+        ("text-embedding-ada-002", 512, r"always gives 1536 dimensions, not 512; leave embedding\.dimensions empty"),
         ("text-embedding-3-small", 1537, r"at most 1536 dimensions, not 1537; lower embedding\.dimensions"),
     ],
 )
@@ -428,7 +675,7 @@ def test_dimensions_that_a_model_cannot_have_are_refused(model: str | None, dime
 def test_names_and_limits_of_the_other_services() -> None:
     assert azure_target("dep", None).name == "azure_openai/dep"
     assert azure_target("dep", 256).name == "azure_openai/dep@256"
-    assert compatible_target("m", 768).name == "openai_compatible/m"
+    assert Wire(good).compatible(model_name=" m ").model == "openai_compatible/m"
     limit = Wire(good).azure().limit
     assert limit is not None
     assert (limit.tokens, limit.count) == (8191, None)
@@ -479,16 +726,20 @@ def _served(handler: type[BaseHTTPRequestHandler] = _Service) -> Iterator[str]:
             thread.join()
 
 
+def _target(address: str) -> Target:
+    return compatible_target(config.OpenAICompatible(base_url=address, dimensions=4))
+
+
 def test_a_real_server_is_asked_through_the_sdks_own_client() -> None:
     texts = ["a", "bb"]
     with _served() as address:
         patience = Patience(RetryPolicy(60), sleep=lambda _: None)
-        embedder = OpenAIEmbedder(compatible_client("", address), compatible_target("m", 4), patience)
+        embedder = OpenAIEmbedder(compatible_client("", address), _target(address), patience=patience)
 
         assert embedder.embed_documents(texts) == expect(texts)
 
     patience = Patience(RetryPolicy(0), sleep=lambda _: None)
-    embedder = OpenAIEmbedder(compatible_client("", address), compatible_target("m", 4), patience)
+    embedder = OpenAIEmbedder(compatible_client("", address), _target(address), patience=patience)
     with pytest.raises(TransientError, match=r"could not be reached; check embedding\.base_url"):
         embedder.embed_documents(texts)
 
@@ -516,9 +767,9 @@ def test_a_redirect_takes_no_text_to_another_host(kind: str, field: str, status:
     with _served(Redirecting) as address:
         if kind == "azure":
             client = azure_client(KEY, address, "dep", "2024-10-21")
-            embedder = OpenAIEmbedder(client, azure_target("dep", None), patience)
+            embedder = OpenAIEmbedder(client, azure_target("dep", None), patience=patience)
         else:
-            embedder = OpenAIEmbedder(compatible_client(KEY, address), compatible_target("m", 4), patience)
+            embedder = OpenAIEmbedder(compatible_client(KEY, address), _target(address), patience=patience)
         with pytest.raises(ConfigError, match=rf"redirects to another address \(HTTP {status}\).*{field}"):
             embedder.embed_documents([TEXT])
 
@@ -530,3 +781,64 @@ def test_openai_itself_is_asked_without_following_redirects() -> None:
     client = openai_client(KEY)
 
     assert client._client.follow_redirects is False  # noqa: SLF001 -- no server here can redirect its fixed address
+
+
+class _Silent(BaseHTTPRequestHandler):
+    """Takes a request and answers only when it is told to."""
+
+    asked = threading.Event()
+    told = threading.Event()
+
+    def do_POST(self) -> None:  # the name is that of http.server
+        self.rfile.read(int(self.headers["content-length"]))
+        self.asked.set()
+        self.told.wait(30)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+def test_closing_ends_what_is_under_way_at_once() -> None:
+    with _served(_Silent) as address, ThreadPoolExecutor(1) as pool:
+        embedder = OpenAIEmbedder(compatible_client("", address), _target(address))
+        call = pool.submit(embedder.embed_documents, ["a"])
+        assert _Silent.asked.wait(30)
+        embedder.close()
+
+        assert isinstance(call.exception(30), TransientError)
+        _Silent.told.set()
+
+
+class _Keeping(BaseHTTPRequestHandler):
+    """Keeps its connections, and answers when as many requests are under way as there should be at once."""
+
+    protocol_version = "HTTP/1.1"
+    together = threading.Barrier(24)
+    opened: ClassVar[set[Any]] = set()
+
+    def do_POST(self) -> None:  # the name is that of http.server
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.opened.add(self.client_address)
+        self.together.wait(30)
+        answer = good(body)
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+def test_every_request_in_flight_has_a_connection_that_is_used_again() -> None:
+    options = config.Requests(in_flight=24, batch_size=1)
+    with _served(_Keeping) as address:
+        client = compatible_client("", address, options=options)
+        embedder = OpenAIEmbedder(client, _target(address), options)
+        for _ in range(2):
+            embedder.embed_documents([str(number) for number in range(24)])
+        embedder.close()
+
+    assert len(_Keeping.opened) == 24
+    assert client.is_closed()

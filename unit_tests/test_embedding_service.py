@@ -6,13 +6,16 @@ import pytest
 
 from destination_qdrant.embedding.service import (
     InvalidRequestError,
+    Measure,
+    NotThereError,
     Refusal,
     Service,
+    Throttled,
     TooLarge,
     check_dimensions,
     clean_key,
     refused,
-    seconds,
+    said,
     unreachable,
 )
 from destination_qdrant.errors import ConfigError, SystemFault, TransientError
@@ -28,8 +31,9 @@ SERVICE = Service("Service", key="embedding.key", model="embedding.model_name", 
         (Refusal(401), "embedding.key"),
         (Refusal(403), "embedding.key"),
         (Refusal(404), "embedding.model_name and embedding.base_url"),
+        (Refusal(400, text="API key not valid. Please pass a valid API key."), "embedding.key"),
+        (Refusal(429, text="You are using a Trial key, which is limited to 1000 API calls / month."), "billing"),
         (Refusal(410), "embedding.model_name"),
-        (Refusal(400, code="model_not_found"), "embedding.model_name"),
         (Refusal(402), "billing"),
         (Refusal(429, code="insufficient_quota"), "billing"),
         (Refusal(429, kind="insufficient_quota"), "billing"),
@@ -53,34 +57,110 @@ def test_what_may_pass_later_is_tried_again(status: int) -> None:
     assert isinstance(error, Retryable)
     assert isinstance(error.failure, TransientError)
     assert error.retry_after == 7.0
+    assert isinstance(error, Throttled) == (status == 429)
+
+
+@pytest.mark.parametrize("code", ["rate_limit_exceeded", "RateLimitReached", "throttling_error"])
+def test_a_rate_limit_is_known_by_its_code_too(code: str) -> None:
+    assert isinstance(refused(Refusal(503, code=code), SERVICE), Throttled)
+    assert isinstance(refused(Refusal(503, kind=code), SERVICE), Throttled)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "by"),
+    [
+        (Refusal(413), "bytes"),
+        (Refusal(413, text="Payload Too Large"), "bytes"),
+        (Refusal(400, text="request body exceeds 2 MB"), "bytes"),
+        # what servers say: OpenAI (four limits), TEI (two), DashScope, Mistral, Cohere, Ollama, llama.cpp
+        (Refusal(400, text="This model's maximum context length is 8192 tokens, however you requested 9000"), "tokens"),
+        (Refusal(400, text="Requested 400000 tokens, max 300000 tokens per request"), "tokens"),
+        (Refusal(400, text="Invalid 'input': array too long. Expected an array with maximum length 2048"), "texts"),
+        (Refusal(429, code="rate_limit_exceeded", text="Request too large for m: Limit 10, Requested 20"), "tokens"),
+        (Refusal(422, text="batch size 64 > maximum allowed batch size 32"), "texts"),
+        (Refusal(413, text="Input validation error: `inputs` must have less than 512 tokens. Given: 600"), "tokens"),
+        (Refusal(400, text="batch size is invalid, it should not be larger than 10"), "texts"),
+        (Refusal(400, text="Too many tokens overall, split into more batches."), "tokens"),
+        (Refusal(400, text="Too many inputs in request, split into more batches."), "texts"),
+        (Refusal(400, text="invalid request: total number of texts must be at most 96 - received 97"), "texts"),
+        (Refusal(400, text="the input length exceeds the context length"), "tokens"),
+        (Refusal(500, text="input (900 tokens) is too large to process. increase the physical batch size"), "tokens"),
+    ],
+)
+def test_what_is_about_size_asks_for_less_of_what_it_speaks_of(refusal: Refusal, by: Measure) -> None:
+    error = refused(refusal, SERVICE)
+
+    assert isinstance(error, TooLarge)
+    assert error.by == by
+    assert "processing.chunk_size" in error.failure.message
 
 
 @pytest.mark.parametrize(
     "refusal",
     [
-        Refusal(413),
-        # what servers say: OpenAI (three limits), TEI, DashScope, Mistral, Cohere, Ollama, llama.cpp
-        Refusal(400, text="This model's maximum context length is 8192 tokens, however you requested 9000"),
-        Refusal(400, text="Requested 400000 tokens, max 300000 tokens per request"),
-        Refusal(400, text="Invalid 'input': array too long. Expected an array with maximum length 2048"),
-        Refusal(422, text="batch size 64 > maximum allowed batch size 32"),
-        Refusal(400, text="batch size is invalid, it should not be larger than 10"),
-        Refusal(400, text="Too many tokens overall, split into more batches."),
-        Refusal(400, text="invalid request: total number of texts must be at most 96 - received 97"),
-        Refusal(400, text="the input length exceeds the context length"),
-        Refusal(500, text="input (900 tokens) is too large to process. increase the physical batch size"),
+        Refusal(400, code="model_not_found"),
+        Refusal(404, code="DeploymentNotFound"),
+        # what servers say: OpenAI, Cohere, Voyage, Mistral, Ollama, vLLM
+        Refusal(404, text="The model `text-embedding-ada-002` has been deprecated, learn more here"),
+        Refusal(404, text="model 'embed-english-light-v2.0' was removed on September 15, 2025"),
+        Refusal(400, text="Model voyage-01 is not supported. Supported models are ['voyage-4']"),
+        Refusal(400, text="Invalid model: mistral-embedd"),
+        Refusal(404, text='model "nomic" not found, try pulling it first'),
+        Refusal(404, text="The model `m` does not exist."),
     ],
 )
-def test_what_is_about_size_asks_for_fewer_texts(refusal: Refusal) -> None:
+def test_a_model_that_is_unknown_or_retired_is_said_to_be(refusal: Refusal) -> None:
     error = refused(refusal, SERVICE)
 
-    assert isinstance(error, TooLarge)
-    assert "processing.chunk_size" in error.failure.message
+    assert type(error) is ConfigError
+    assert str(error) == (
+        "Service does not know the model in embedding.model_name: it is misspelt, retired by now, or not open to this key."
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "encoding_format is not supported by this model",
+        "The model does not exist with dimensions of 7",
+        "this model does not support base64",
+    ],
+)
+def test_an_option_that_a_model_lacks_is_no_unknown_model(text: str) -> None:
+    assert isinstance(refused(Refusal(400, text=text), SERVICE), InvalidRequestError)
+
+
+def test_nothing_there_may_be_another_address() -> None:
+    assert isinstance(refused(Refusal(404, text="404 page not found"), SERVICE), NotThereError)
+
+
+def test_what_is_said_leaves_out_what_is_repeated_of_the_request() -> None:
+    body = {
+        "detail": [{"type": "string_too_long", "msg": "too long", "input": "maximum", "ctx": {"max": "token"}}],
+        "object": "error",
+        "inputs": ["maximum"],
+        "code": 400,
+    }
+
+    assert said(body) == "string_too_long too long error"
+    assert said("plain words") == "plain words"
+    assert said(None) == ""
+    nested: object = "deep"
+    for _ in range(10_000):
+        nested = [nested]
+    assert said(nested) == ""
+    assert len(said(["x" * 9_000] * 50)) == 10_000
 
 
 @pytest.mark.parametrize("text", ["encoding_format must be at most float", "base64 exceeds what this server can"])
 def test_what_is_about_the_encoding_is_not_about_size(text: str) -> None:
     assert isinstance(refused(Refusal(400, text=text), SERVICE), InvalidRequestError)
+
+
+def test_an_invalid_request_names_the_field_that_adds_to_it_where_it_does() -> None:
+    adding = Service("Service", key="k", model="m", extra="embedding.extra_body")
+
+    assert "check m and embedding.dimensions and embedding.extra_body" in str(refused(Refusal(400), adding))
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
@@ -137,22 +217,6 @@ def test_a_provider_that_does_not_answer_may_answer_later() -> None:
 def test_vectors_of_another_length_name_the_field() -> None:
     with pytest.raises(ConfigError, match=r"of 2 numbers where 3 were expected; check embedding\.dimensions"):
         check_dimensions([Dense.of([1, 2])], 3, SERVICE)
-
-
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ({}, None),
-        ({"retry-after": "20"}, 20.0),
-        ({"retry-after": "1.5"}, 1.5),
-        ({"retry-after": "20", "retry-after-ms": "1500"}, 1.5),
-        ({"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, None),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "nan"}, None),
-    ],
-)
-def test_the_wait_that_is_asked_for_is_read(headers: dict[str, str], expected: float | None) -> None:
-    assert expected == seconds(headers)
 
 
 def test_keys_lose_the_blanks_around_them() -> None:

@@ -5,28 +5,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-
 from .. import config
-from .base import Embedder
+from .base import Embedder, Tell, silent
 from .requests import CHECK, WRITE, Patience
 
 
-def create_embedder(
-    embedding: config.Embedding, *, read_only: bool = False, sleep: Callable[[float], object] = time.sleep
-) -> Embedder:
+def create_embedder(embedding: config.Embedding, *, read_only: bool = False, tell: Tell = silent) -> Embedder:
     """The embedder of the configuration. Nothing is sent yet; a local model is loaded.
 
     Args:
         embedding: which one.
         read_only: for a check: a provider that is away is given up soon.
-        sleep: waits between tries; it may raise to stop them.
+        tell: takes lines for the log, from any thread.
 
     Raises:
         ConfigError: the model cannot be had as configured.
     """
-    patience = Patience(CHECK if read_only else WRITE, sleep=sleep)
+    patience = Patience(CHECK if read_only else WRITE)
     match embedding:
         case config.Fake():
             from .fake import Fake
@@ -40,31 +35,45 @@ def create_embedder(
             from .local import load
 
             return load(embedding.model_name, embedding.model_path)
+        case config.QdrantInference():
+            from .qdrant_inference import QdrantInferenceEmbedder
+
+            return QdrantInferenceEmbedder(embedding.model_name, embedding.dimensions, embedding.document_prefix)
         case config.Cohere():
-            return _cohere(embedding, patience)
+            return _cohere(embedding, patience, tell)
         case _:
-            return _openai(embedding, patience)
+            return _openai(embedding, patience, tell)
 
 
-def _cohere(embedding: config.Cohere, patience: Patience) -> Embedder:
+def _cohere(embedding: config.Cohere, patience: Patience, tell: Tell) -> Embedder:
     from .cohere import CohereEmbedder, cohere_client
 
-    client = cohere_client(embedding.cohere_key.get_secret_value())
-    return CohereEmbedder(client, embedding.model_name, embedding.dimensions, patience)
+    key = embedding.cohere_key.get_secret_value()
+    client = cohere_client(key, embedding.base_url, options=embedding.requests)
+    return CohereEmbedder(client, embedding, patience=patience, tell=tell)
 
 
-def _openai(embedding: config.OpenAI | config.AzureOpenAI | config.OpenAICompatible, patience: Patience) -> Embedder:
+def _openai(
+    embedding: config.OpenAI | config.AzureOpenAI | config.OpenAICompatible, patience: Patience, tell: Tell
+) -> Embedder:
     from . import openai, openai_targets
 
+    options = embedding.requests
     match embedding:
         case config.OpenAI():
-            client = openai.openai_client(embedding.openai_key.get_secret_value())
-            target = openai_targets.openai_target(embedding.model_name, embedding.dimensions)
+            target = openai_targets.openai_target(embedding.model_name, embedding.dimensions, embedding.base_url)
+            client = openai.openai_client(embedding.openai_key.get_secret_value(), embedding.base_url, options=options)
         case config.AzureOpenAI():
-            key = embedding.openai_key.get_secret_value()
-            client = openai.azure_client(key, embedding.api_base, embedding.deployment, embedding.api_version)
-            target = openai_targets.azure_target(embedding.deployment, embedding.dimensions)
+            target = openai_targets.azure_target(embedding.deployment, embedding.dimensions, embedding.model_name)
+            client = openai.azure_client(
+                embedding.openai_key.get_secret_value(),
+                embedding.api_base,
+                embedding.deployment,
+                embedding.api_version,
+                options=options,
+            )
         case config.OpenAICompatible():
-            client = openai.compatible_client(embedding.api_key.get_secret_value(), embedding.base_url)
-            target = openai_targets.compatible_target(embedding.model_name, embedding.dimensions)
-    return openai.OpenAIEmbedder(client, target, patience)
+            target = openai_targets.compatible_target(embedding)
+            address = openai_targets.compatible_address(embedding)
+            client = openai.compatible_client(embedding.api_key.get_secret_value(), address, options=options)
+    return openai.OpenAIEmbedder(client, target, options, patience=patience, tell=tell)

@@ -14,6 +14,7 @@ from ..errors import ConfigError
 
 _BLANK_OR_CONTROL: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 _HOST: Final = re.compile(r"[\w.-]+|[0-9a-f.]*:[0-9a-f:.]*(%\w+)?", re.IGNORECASE)
+_VERSION: Final = re.compile(r"/v[0-9]+[a-z0-9]*(?:/|$)", re.IGNORECASE)
 _PATH: Final = re.compile(r"[/\w.~%!$&'()*+,;=:@-]*", re.ASCII)
 
 
@@ -37,6 +38,11 @@ def clean_address(address: str, field: str) -> str:
     if not _PATH.fullmatch(parts.path):
         raise ConfigError(f"{field} holds a path that is no plain URL path: write it percent-encoded.")
     return address
+
+
+def has_version(address: str) -> bool:
+    """Whether a part of the path is a version of an API, such as `v1` or `v1beta`."""
+    return bool(_VERSION.search(urlsplit(address).path))
 
 
 def unusable_address(field: str) -> ConfigError:

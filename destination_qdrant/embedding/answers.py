@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+from array import array
 from collections.abc import Mapping
+from sys import byteorder
 from typing import Any
 
-from ..vectors import FLOAT32_BYTES, Dense, pack, unpack
+from ..vectors import FLOAT32_BYTES, Dense, pack
 
 
 class Unusable(Exception):  # noqa: N818 -- it completes the sentence of its caller, who raises an error of `errors`
@@ -63,12 +65,21 @@ def _vector(item: object) -> Dense:
     packed = _packed(item)
     if not packed or len(packed) % FLOAT32_BYTES:
         raise Unusable("an embedding is not a row of 32-bit numbers")
-    numbers = unpack(packed)
-    if not all(map(math.isfinite, numbers)):
+    numbers = _numbers(packed)
+    # All at once, for a tenth of what one by one costs: a sum of 32-bit numbers in 64 bits cannot overflow, so it is
+    # finite exactly when each of them is.
+    if not math.isfinite(sum(numbers)):
         raise Unusable("an embedding holds a number that is not finite")
     if not any(numbers):
         raise Unusable("an embedding is all zeros")
     return Dense(packed)
+
+
+def _numbers(packed: bytes) -> array[float]:
+    numbers = array("f", packed)
+    if byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def _packed(item: object) -> bytes:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import cohere
 import httpx
 from cohere.core import ApiError
 
-from ..errors import ConfigError
+from .. import config
 from ..vectors import Dense
+from .address import clean_address, unusable_address
 from .answers import Unusable, vectors
-from .base import TextLimit
-from .requests import CONNECT_TIMEOUT, TIMEOUT, Bounds, Patience, Requests
+from .base import Tell, TextLimit, Usage, silent
+from .counting import count_cl100k
+from .deadline import parts_within
+from .models import known_model
+from .rate_limits import asked_wait, hold
+from .requests import CONNECT_TIMEOUT, Answer, Bounds, Patience, Requests
 from .service import (
     BrokenAnswerError,
     InvalidRequestError,
@@ -25,58 +29,82 @@ from .service import (
     clean_key,
     misaddressed,
     refused,
-    seconds,
+    said,
     unreachable,
 )
 
 _ADDRESS: Final = "https://api.cohere.com"
 
-#: The API takes 96 texts a request (https://docs.cohere.com/reference/embed).
-_BOUNDS: Final = Bounds(texts=96, text_bytes=1_000_000)
+#: The API takes 96 texts a request (https://docs.cohere.com/reference/embed); nothing is documented of the rest.
+_BOUNDS: Final = Bounds(texts=96, text_bytes=1_000_000, tokens=100_000)
 
-_SERVICE: Final = Service("Cohere", key="embedding.cohere_key", model="embedding.model_name")
+_DEFAULTS: Final = config.Requests()
+_PATIENCE: Final = Patience()
 
 Format = Literal["base64", "float"]
 InputType = Literal["search_document", "search_query"]
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What Cohere documents of a model. `dimensions` begins with the default, `tokens` is the longest text."""
-
-    dimensions: tuple[int, ...]
-    tokens: int
-
-
-_V5: Final = Model((2048, 1536, 1024, 768, 512, 256), 128_000)
-_V3: Final = Model((1024,), 512)
-_V3_LIGHT: Final = Model((384,), 512)
-
-#: https://docs.cohere.com/docs/cohere-embed
-MODELS: Final = {
-    "embed-v5.0-pro": _V5,
-    "embed-v5.0-fast": _V5,
-    "embed-v4.0": Model((1536, 1024, 512, 256), 128_000),
-    "embed-english-v3.0": _V3,
-    "embed-multilingual-v3.0": _V3,
-    "embed-english-light-v3.0": _V3_LIGHT,
-    "embed-multilingual-light-v3.0": _V3_LIGHT,
-}
-
-
-def cohere_client(key: str, *, http_client: httpx.Client | None = None) -> cohere.ClientV2:
-    """Cohere itself: the address is passed, so that CO_API_URL redirects no key.
+def cohere_client(
+    key: str,
+    base_url: str | None = None,
+    *,
+    options: config.Requests = _DEFAULTS,
+    http_client: httpx.Client | None = None,
+) -> cohere.ClientV2:
+    """Cohere itself, or a deployment of its models: the address is passed, so that CO_API_URL redirects no key.
 
     Redirects are not followed: they would take the text of records to a host that nobody configured.
+
+    Raises:
+        ConfigError: the key or the address cannot be used.
     """
-    return cohere.ClientV2(
-        clean_key(key, "embedding.cohere_key"),
-        base_url=_ADDRESS,
-        max_retries=0,
-        httpx_client=http_client
-        or httpx.Client(timeout=httpx.Timeout(TIMEOUT, connect=CONNECT_TIMEOUT), follow_redirects=False),
-        log_warning_experimental_features=False,
-    )
+    timeout = httpx.Timeout(options.timeout, connect=min(CONNECT_TIMEOUT, options.timeout))
+    # Not more connections than requests are ever made, so none has to be opened anew in the middle of a sync.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=options.in_flight)
+    hooks = {"response": [_end_after(options.timeout)]}
+    address = clean_address(base_url, "embedding.base_url").rstrip("/") if base_url else _ADDRESS
+    key = clean_key(key, "embedding.cohere_key")
+    try:
+        httpx.URL(address)  # the SDK would find out with the first request
+    except (httpx.InvalidURL, UnicodeError):
+        failure = unusable_address("embedding.base_url")
+    else:
+        return cohere.ClientV2(
+            key,
+            base_url=address,
+            timeout=options.timeout,
+            max_retries=0,
+            httpx_client=http_client
+            or httpx.Client(timeout=timeout, limits=limits, follow_redirects=False, event_hooks=hooks),
+            log_warning_experimental_features=False,
+        )
+    # outside of the handler, so that the library's exception, which quotes the address, is not chained
+    raise failure
+
+
+class _Ending(httpx.SyncByteStream):
+    """The body of an answer, which has so many seconds to come in."""
+
+    def __init__(self, stream: httpx.SyncByteStream, seconds: float) -> None:
+        self._stream = stream
+        self._seconds = seconds
+
+    def __iter__(self) -> Iterator[bytes]:
+        return parts_within(self._stream, self._seconds, httpx.ReadTimeout("the answer does not end"))
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _end_after(seconds: float) -> Callable[[httpx.Response], None]:
+    """A hook that is called when an answer begins."""
+
+    def limit(answer: httpx.Response) -> None:
+        if isinstance(answer.stream, httpx.SyncByteStream):
+            answer.stream = _Ending(answer.stream, seconds)
+
+    return limit
 
 
 class CohereEmbedder:
@@ -86,25 +114,45 @@ class CohereEmbedder:
         ConfigError: the model cannot have these dimensions.
     """
 
-    def __init__(self, client: cohere.ClientV2, model_name: str, dimensions: int | None, patience: Patience) -> None:
+    def __init__(
+        self,
+        client: cohere.ClientV2,
+        settings: config.Cohere,
+        *,
+        patience: Patience = _PATIENCE,
+        tell: Tell = silent,
+    ) -> None:
         self._client = client
-        self._model = model_name.strip()
-        known = MODELS.get(self._model)
-        if known is not None and dimensions is not None:
-            _check_possible(self._model, known, dimensions)
-        default = known.dimensions[0] if known is not None else None
+        self._service = Service(
+            "Cohere",
+            key="embedding.cohere_key",
+            model="embedding.model_name",
+            address="embedding.base_url" if settings.base_url else "",
+        )
+        self._model = settings.model_name.strip()
+        known = known_model("cohere", self._model)
+        if known is not None:
+            known.check(self._model, settings.dimensions)
+        default = known.default if known is not None else None
         # Models before v4 refuse the option, and a length of their own needs no asking.
-        self._sent = None if dimensions == default else dimensions
-        self._dimensions = dimensions or default
+        self._sent = None if settings.dimensions == default else settings.dimensions
+        self._dimensions = settings.dimensions or default
         # counted by the connector's own tokenizer: Cohere's are only to be had by download
-        self._limit = TextLimit(known.tokens) if known is not None else None
-        self._requests = Requests(_BOUNDS, patience)
+        self._limit = known.limit if known is not None else None
+        self._requests = Requests(
+            self._service.name, _BOUNDS, settings.requests, count=self.count_tokens, patience=patience, tell=tell
+        )
         self._format: Format = "base64"
 
     @property
     def model(self) -> str:
         """The model, and the dimensions where they are not its own."""
         return f"cohere/{self._model}" if self._sent is None else f"cohere/{self._model}@{self._sent}"
+
+    @property
+    def fingerprint(self) -> str:
+        """The model: all else that is said to it is the same for every document."""
+        return self.model
 
     @property
     def dimensions(self) -> int | None:
@@ -116,15 +164,30 @@ class CohereEmbedder:
         """As documented; None for models that are not in the table."""
         return self._limit
 
-    def embed_documents(self, texts: Sequence[str]) -> list[Dense]:
+    @property
+    def usage(self) -> Usage:
+        """What was asked so far."""
+        return self._requests.usage
+
+    def count_tokens(self, text: str) -> int:
+        """By the connector's own tokenizer, which finds about as many as Cohere's."""
+        return count_cl100k(text)
+
+    def embed_documents(self, texts: Sequence[str], tokens: Sequence[int] | None = None) -> list[Dense]:
         """One vector a text."""
-        return self._requests.vectors(texts, lambda part: self._ask(part, "search_document"))
+        return self._requests.vectors(texts, lambda part: self._ask(part, "search_document"), tokens)
 
     def embed_query(self, text: str) -> Dense:
         """The vector of a question, which Cohere's models embed unlike a document."""
         return self._requests.vectors([text], lambda part: self._ask(part, "search_query"))[0]
 
-    def _ask(self, texts: Sequence[str], input_type: InputType) -> list[Dense]:
+    def close(self) -> None:
+        """Give up what waits, and then let go of the connections."""
+        self._requests.close()
+        with self._client:  # the SDK's only way to close it
+            pass
+
+    def _ask(self, texts: Sequence[str], input_type: InputType) -> Answer:
         if self._format == "base64":
             try:
                 return self._ask_for(texts, input_type, "base64")
@@ -135,21 +198,23 @@ class CohereEmbedder:
                 return found
         return self._ask_for(texts, input_type, self._format)
 
-    def _ask_for(self, texts: Sequence[str], input_type: InputType, embedding_type: Format) -> list[Dense]:
-        answer = self._answer(texts, input_type, embedding_type)
+    def _ask_for(self, texts: Sequence[str], input_type: InputType, embedding_type: Format) -> Answer:
+        answer, headers = self._sent_for(texts, input_type, embedding_type)
         items = getattr(answer, "base64" if embedding_type == "base64" else "float_", None)
         try:
             found = vectors(items, len(texts))
         except Unusable as problem:
-            raise broken(_SERVICE, problem) from None
-        check_dimensions(found, self._dimensions, _SERVICE)
+            raise broken(self._service, problem) from None
+        check_dimensions(found, self._dimensions, self._service)
         self._dimensions = found[0].dimensions
-        return found
+        return Answer(found, hold(headers))
 
-    def _answer(self, texts: Sequence[str], input_type: InputType, embedding_type: Format) -> object:
+    def _sent_for(
+        self, texts: Sequence[str], input_type: InputType, embedding_type: Format
+    ) -> tuple[object, Mapping[str, str]]:
         wanted: dict[str, Any] = {} if self._sent is None else {"output_dimension": self._sent}
         try:
-            answer = self._client.embed(
+            answer = self._client.with_raw_response.embed(
                 model=self._model,
                 texts=list(texts),
                 input_type=input_type,
@@ -158,29 +223,21 @@ class CohereEmbedder:
                 **wanted,
             )
         except ApiError as error:
-            failure = _translated(error)
+            failure = _translated(error, self._service)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            failure = misaddressed(_SERVICE)
+            failure = misaddressed(self._service)
         except httpx.HTTPError as error:  # the SDK lets through what its HTTP library raises without an answer
-            failure = unreachable(_SERVICE, type(error).__name__)
+            failure = unreachable(self._service, type(error).__name__)
         except (TypeError, ValueError, AttributeError):  # and what its parser raises over JSON of another shape
-            failure = broken(_SERVICE, Unusable("the SDK cannot read it"))
+            failure = broken(self._service, Unusable("the SDK cannot read it"))
         else:
-            return getattr(answer, "embeddings", None)
+            return getattr(answer.data, "embeddings", None), answer.headers
         # outside of the handler, so that the SDK's exception, which quotes key and input, is not chained
         raise failure
 
 
-def _check_possible(model_name: str, known: Model, dimensions: int) -> None:
-    if dimensions not in known.dimensions:
-        raise ConfigError(
-            f"The model {model_name} gives {' or '.join(map(str, known.dimensions))} dimensions, not {dimensions}; "
-            "change embedding.dimensions, or leave it empty."
-        )
-
-
-def _translated(error: ApiError) -> Exception:
+def _translated(error: ApiError, service: Service) -> Exception:
     if error.status_code is None:
-        return broken(_SERVICE, Unusable("the SDK cannot read it"))
+        return broken(service, Unusable("the SDK cannot read it"))
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    return refused(Refusal(error.status_code, text=str(error.body), retry_after=seconds(headers)), _SERVICE)
+    return refused(Refusal(error.status_code, text=said(error.body), retry_after=asked_wait(headers)), service)

@@ -15,7 +15,7 @@ from sys import byteorder
 from typing import Final
 
 from ..vectors import Dense
-from .base import TextLimit
+from .base import TextLimit, Usage
 
 #: What the fake embedder of Airbyte's connectors has, so that a collection made with that one still fits.
 DIMENSIONS: Final = 1536
@@ -27,6 +27,8 @@ class Fake:
     """The embedder of mode `fake`."""
 
     model = "fake"
+    fingerprint = model
+    usage = Usage()
 
     @property
     def dimensions(self) -> int:
@@ -38,13 +40,22 @@ class Fake:
         """A hash takes texts of any length."""
         return None
 
-    def embed_documents(self, texts: Sequence[str]) -> list[Dense]:
+    def count_tokens(self, text: str) -> int:
+        """Nobody is paid."""
+        del text
+        return 0
+
+    def embed_documents(self, texts: Sequence[str], tokens: Sequence[int] | None = None) -> list[Dense]:
         """One unit vector a text."""
+        del tokens
         return [unit_vector(text) for text in texts]
 
     def embed_query(self, text: str) -> Dense:
         """The same as for a document, so that a text finds itself."""
         return unit_vector(text)
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
 
 
 def unit_vector(text: str) -> Dense:

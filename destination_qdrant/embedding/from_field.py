@@ -7,11 +7,13 @@ from typing import NoReturn
 
 from ..errors import ConfigError
 from ..vectors import Dense
-from .base import TextLimit
+from .base import TextLimit, Usage
 
 
 class FromField:
     """The embedder of mode `from_field`: knows how long the vectors are and makes none."""
+
+    usage = Usage()
 
     def __init__(self, field_name: str, dimensions: int) -> None:
         self._field_name = field_name
@@ -23,6 +25,11 @@ class FromField:
         return f"from_field/{self._field_name}@{self._dimensions}"
 
     @property
+    def fingerprint(self) -> str:
+        """The same: the vectors depend on the records alone."""
+        return self.model
+
+    @property
     def dimensions(self) -> int:
         """As configured."""
         return self._dimensions
@@ -32,12 +39,18 @@ class FromField:
         """No text is embedded, so none is too long."""
         return None
 
-    def embed_documents(self, texts: Sequence[str]) -> list[Dense]:
+    def count_tokens(self, text: str) -> int:
+        """Nobody is paid."""
+        del text
+        return 0
+
+    def embed_documents(self, texts: Sequence[str], tokens: Sequence[int] | None = None) -> list[Dense]:
         """Nothing for nothing.
 
         Raises:
             ConfigError: there is a text.
         """
+        del tokens
         if texts:
             self._refuse()
         return []
@@ -50,6 +63,9 @@ class FromField:
         """
         del text
         self._refuse()
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
 
     def _refuse(self) -> NoReturn:
         raise ConfigError(

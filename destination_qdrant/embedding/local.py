@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ..errors import ConfigError, SystemFault, TransientError
 from ..vectors import Dense
 from .answers import Unusable, vectors
-from .base import TextLimit
+from .base import TextLimit, Usage
 
 if TYPE_CHECKING:
     from fastembed import TextEmbedding
@@ -46,6 +46,8 @@ _MISSING: Final = (
 class LocalEmbedder:
     """The embedder of mode `local`."""
 
+    usage = Usage()
+
     def __init__(self, name: str, model: TextEmbedding) -> None:
         self._name = name
         self._model = model
@@ -63,6 +65,11 @@ class LocalEmbedder:
         return f"local/{self._name}"
 
     @property
+    def fingerprint(self) -> str:
+        """The model: nothing else is said to it."""
+        return self.model
+
+    @property
     def dimensions(self) -> int:
         """As FastEmbed documents them."""
         return self._dimensions
@@ -72,9 +79,13 @@ class LocalEmbedder:
         """Where FastEmbed would cut the text without a word, counted by the model's own tokenizer."""
         return self._limit
 
-    def embed_documents(self, texts: Sequence[str]) -> list[Dense]:
+    def count_tokens(self, text: str) -> int:
+        """By the model's own tokenizer."""
+        return self._count(text)
+
+    def embed_documents(self, texts: Sequence[str], tokens: Sequence[int] | None = None) -> list[Dense]:
         """One vector a text; texts of like length are computed together."""
-        sizes = self._sizes(texts)
+        sizes = self._checked(self._counted(texts) if tokens is None else tokens)
         order = sorted(range(len(texts)), key=sizes.__getitem__)
         found = self._compute(self._model.passage_embed, [texts[at] for at in order])
         placed = dict(zip(order, found, strict=True))
@@ -82,12 +93,19 @@ class LocalEmbedder:
 
     def embed_query(self, text: str) -> Dense:
         """The vector to search with."""
-        self._sizes([text])
+        self._checked(self._counted([text]))
         return self._compute(self._model.query_embed, [text])[0]
 
-    def _sizes(self, texts: Sequence[str]) -> list[int]:
+    def close(self) -> None:
+        """Wait for what is being computed, which nothing can stop; the memory goes with the embedder."""
+        with self._lock:
+            pass
+
+    def _counted(self, texts: Sequence[str]) -> list[int]:
+        return [self._count(text) for text in texts]
+
+    def _checked(self, sizes: Sequence[int]) -> Sequence[int]:
         """Tokens of each text. A text that would be cut is a fault of the caller."""
-        sizes = [self._count(text) for text in texts]
         if sizes and max(sizes) > self._limit.tokens:
             raise SystemFault(
                 f"A text of {max(sizes)} tokens reached the model {self._name}, which takes {self._limit.tokens}; "
@@ -208,7 +226,13 @@ def _downloaded(description: dict[str, Any]) -> TextEmbedding:
 def _open(name: str, **options: Any) -> TextEmbedding:
     from fastembed import TextEmbedding
 
-    return TextEmbedding(name, threads=os.cpu_count(), lazy_load=False, **options)
+    return TextEmbedding(name, threads=cores(), lazy_load=False, **options)
+
+
+def cores() -> int:
+    """How many cores this process may use: a container, or `taskset`, often leaves it fewer than the machine has."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 # ----------------------------------------------------------------------------------------------------------

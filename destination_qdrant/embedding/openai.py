@@ -6,23 +6,28 @@ order, and turn a proxy's HTML page into an AttributeError.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
 
 import httpx2
 import orjson
-from openai import APIConnectionError, APIError, APIStatusError, AzureOpenAI, DefaultHttpxClient, OpenAI, Timeout, omit
+from openai import APIConnectionError, APIError, APIStatusError, AzureOpenAI, DefaultHttpxClient, OpenAI, Timeout
 
+from .. import config
 from ..vectors import Dense
-from .address import clean_address, unusable_address
+from .address import clean_address, has_version, unusable_address
 from .answers import Unusable, in_order, vectors
-from .base import TextLimit
+from .base import Tell, TextLimit, Usage, silent
+from .counting import count_cl100k
+from .deadline import parts_within
 from .openai_targets import Target
-from .requests import CONNECT_TIMEOUT, TIMEOUT, Patience, Requests
+from .rate_limits import asked_wait, hold
+from .requests import CONNECT_TIMEOUT, Answer, Patience, Requests
 from .service import (
     BrokenAnswerError,
     InvalidRequestError,
+    NotThereError,
     Refusal,
     Service,
     WrongDimensionsError,
@@ -31,18 +36,24 @@ from .service import (
     clean_key,
     misaddressed,
     refused,
-    seconds,
+    said,
     unreachable,
 )
 
 _ADDRESS: Final = "https://api.openai.com/v1"
-_TIMEOUT: Final = Timeout(TIMEOUT, connect=CONNECT_TIMEOUT)
+_VERSION: Final = "v1"
 
 #: The SDK refuses an empty key, and servers without keys do not look at it.
 _NO_KEY: Final = "none"
 
 #: What the HTTP library raises over an address, some of it not before it sends.
 _UNUSABLE_ADDRESS: Final = (httpx2.InvalidURL, httpx2.UnsupportedProtocol, UnicodeError)
+
+_DEFAULTS: Final = config.Requests()
+_PATIENCE: Final = Patience()
+
+#: The statuses of refusals (RFC 9110).
+_ERRORS: Final = range(400, 600)
 
 Format = Literal["base64", "float"]
 _Client = TypeVar("_Client", bound=OpenAI)
@@ -52,24 +63,38 @@ _Client = TypeVar("_Client", bound=OpenAI)
 # The clients of the three kinds of service
 
 
-def openai_client(key: str, *, http_client: httpx2.Client | None = None) -> OpenAI:
-    """OpenAI itself."""
+def openai_client(
+    key: str,
+    base_url: str | None = None,
+    *,
+    options: config.Requests = _DEFAULTS,
+    http_client: httpx2.Client | None = None,
+) -> OpenAI:
+    """OpenAI itself, at its usual address or that of a region."""
     return _made(
         OpenAI,
-        "the address of OpenAI",
+        "embedding.base_url" if base_url else "the address of OpenAI",
+        options,
         http_client,
         api_key=clean_key(key, "embedding.openai_key"),
-        base_url=_ADDRESS,
+        base_url=clean_address(base_url, "embedding.base_url") if base_url else _ADDRESS,
     )
 
 
 def azure_client(
-    key: str, endpoint: str, deployment: str, api_version: str, *, http_client: httpx2.Client | None = None
+    key: str,
+    endpoint: str,
+    deployment: str,
+    api_version: str,
+    *,
+    options: config.Requests = _DEFAULTS,
+    http_client: httpx2.Client | None = None,
 ) -> AzureOpenAI:
     """A resource in Azure."""
     return _made(
         AzureOpenAI,
         "embedding.api_base",
+        options,
         http_client,
         api_key=clean_key(key, "embedding.openai_key"),
         azure_endpoint=clean_address(endpoint, "embedding.api_base"),
@@ -78,36 +103,75 @@ def azure_client(
     )
 
 
-def compatible_client(key: str, base_url: str, *, http_client: httpx2.Client | None = None) -> OpenAI:
+def compatible_client(
+    key: str,
+    base_url: str,
+    *,
+    options: config.Requests = _DEFAULTS,
+    http_client: httpx2.Client | None = None,
+) -> OpenAI:
     """Any other service; the key is optional."""
     return _made(
         OpenAI,
         "embedding.base_url",
+        options,
         http_client,
         api_key=clean_key(key, "embedding.api_key") if key.strip() else _NO_KEY,
         base_url=clean_address(base_url, "embedding.base_url"),
     )
 
 
-def _made(kind: type[_Client], address: str, http_client: httpx2.Client | None, **options: Any) -> _Client:
+def _made(
+    kind: type[_Client], address: str, options: config.Requests, http_client: httpx2.Client | None, **settings: Any
+) -> _Client:
     """A client that follows no redirects: they would take the text of records to a host that nobody configured.
 
     Args:
         kind: its class.
         address: the name of the field that holds the address.
+        options: how long an answer may take, and how many connections are kept open.
         http_client: what to send with, in place of the default.
-        options: the address and what goes there.
+        settings: the address and what goes there.
 
     Raises:
         ConfigError: the address cannot be used.
     """
-    http_client = http_client or DefaultHttpxClient(follow_redirects=False, timeout=_TIMEOUT)
+    timeout = Timeout(options.timeout, connect=min(CONNECT_TIMEOUT, options.timeout))
+    # Not more connections than requests are ever made, so none has to be opened anew in the middle of a sync.
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=options.in_flight)
+    http_client = http_client or DefaultHttpxClient(
+        follow_redirects=False, timeout=timeout, limits=limits, event_hooks={"response": [_end_after(options.timeout)]}
+    )
     try:
-        return _own(kind(**options, timeout=_TIMEOUT, max_retries=0, http_client=http_client))
+        return _own(kind(**settings, timeout=timeout, max_retries=0, http_client=http_client))
     except _UNUSABLE_ADDRESS:
         failure = unusable_address(address)
     # outside of the handler, so that the library's exception, which quotes the address, is not chained
     raise failure
+
+
+class _Ending(httpx2.SyncByteStream):
+    """The body of an answer, which has so many seconds to come in."""
+
+    def __init__(self, stream: httpx2.SyncByteStream, seconds: float) -> None:
+        self._stream = stream
+        self._seconds = seconds
+
+    def __iter__(self) -> Iterator[bytes]:
+        return parts_within(self._stream, self._seconds, httpx2.ReadTimeout("the answer does not end"))
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _end_after(seconds: float) -> Callable[[httpx2.Response], None]:
+    """A hook that is called when an answer begins."""
+
+    def limit(answer: httpx2.Response) -> None:
+        if isinstance(answer.stream, httpx2.SyncByteStream):
+            answer.stream = _Ending(answer.stream, seconds)
+
+    return limit
 
 
 def _own(client: _Client) -> _Client:
@@ -129,18 +193,33 @@ def _own(client: _Client) -> _Client:
 class OpenAIEmbedder:
     """The embedder of modes `openai`, `azure_openai` and `openai_compatible`."""
 
-    def __init__(self, client: OpenAI, target: Target, patience: Patience) -> None:
+    def __init__(
+        self,
+        client: OpenAI,
+        target: Target,
+        options: config.Requests = _DEFAULTS,
+        *,
+        patience: Patience = _PATIENCE,
+        tell: Tell = silent,
+    ) -> None:
         self._client = client
         self._target = target
-        self._requests = Requests(target.bounds, patience)
+        self._requests = Requests(
+            target.service.name, target.bounds, options, count=self.count_tokens, patience=patience, tell=tell
+        )
         self._dimensions = target.expected
         # None until an answer shows which one the server can; the race of two first answers ends the same way.
-        self._format: Format | None = None if target.may_lack_base64 else "base64"
+        self._format: Format | None = "base64" if target.has_base64 else None
 
     @property
     def model(self) -> str:
         """Kind of service, model, and the dimensions where they are not the model's own."""
         return self._target.name
+
+    @property
+    def fingerprint(self) -> str:
+        """The model, and what is said to it besides the text."""
+        return self._target.fingerprint
 
     @property
     def dimensions(self) -> int | None:
@@ -149,76 +228,128 @@ class OpenAIEmbedder:
 
     @property
     def limit(self) -> TextLimit | None:
-        """As documented; None for models of unknown make."""
+        """As configured or documented, without the prefix; None for models of unknown make."""
         return self._target.limit
 
-    def embed_documents(self, texts: Sequence[str]) -> list[Dense]:
+    @property
+    def usage(self) -> Usage:
+        """What was asked so far."""
+        return self._requests.usage
+
+    def count_tokens(self, text: str) -> int:
+        """With the prefix, which is paid for too."""
+        return count_cl100k(self._target.prefix + text)
+
+    def embed_documents(self, texts: Sequence[str], tokens: Sequence[int] | None = None) -> list[Dense]:
         """One vector a text."""
-        return self._requests.vectors(texts, self._ask)
+        return self._requests.vectors(texts, self._ask_for_documents, tokens)
 
     def embed_query(self, text: str) -> Dense:
-        """The same as for a document: these models do not tell questions apart."""
-        return self.embed_documents([text])[0]
+        """Without the prefix of documents, and as a question where the service tells them apart."""
+        return self._requests.vectors([text], lambda texts: self._ask(texts, self._target.questions))[0]
 
-    def _ask(self, texts: Sequence[str]) -> list[Dense]:
+    def close(self) -> None:
+        """Give up what waits, and then let go of the connections."""
+        self._requests.close()
+        self._client.close()
+
+    def _ask_for_documents(self, texts: Sequence[str]) -> Answer:
+        return self._ask([self._target.prefix + text for text in texts], self._target.documents)
+
+    def _ask(self, texts: Sequence[str], extra: Mapping[str, Any]) -> Answer:
         if self._format is not None:
-            return self._ask_for(texts, self._format)
+            return self._ask_in(self._format, texts, extra)
+        if self._dimensions is None:
+            # Plain numbers say how many there are; whether base64 decodes to as many can be told from the next answer.
+            return self._ask_in("float", texts, extra)
         try:
-            found = self._ask_for(texts, "base64")
+            found = self._ask_in("base64", texts, extra)
         except (InvalidRequestError, BrokenAnswerError, WrongDimensionsError):
             # older servers refuse base64, or answer with something else in it
-            found = self._ask_for(texts, "float")
+            found = self._ask_in("float", texts, extra)
             self._format = "float"
         else:
             self._format = "base64"
         return found
 
-    def _ask_for(self, texts: Sequence[str], encoding_format: Format) -> list[Dense]:
-        content = self._content(texts, encoding_format)
+    def _ask_in(self, encoding_format: Format, texts: Sequence[str], extra: Mapping[str, Any]) -> Answer:
+        content, headers = self._sent(texts, encoding_format, extra)
         try:
-            found = vectors(in_order(_data(content), len(texts)), len(texts))
+            answer = _parsed(content)
+            if (status := _hidden_status(answer)) is not None:
+                raise _refused(status, answer.get("error"), headers, self._target.service)
+            found = vectors(in_order(answer.get("data"), len(texts)), len(texts))
         except Unusable as problem:
             raise broken(self._target.service, problem) from None
         check_dimensions(found, self._dimensions, self._target.service)
         self._dimensions = found[0].dimensions
-        return found
+        return Answer(found, hold(headers))
 
-    def _content(self, texts: Sequence[str], encoding_format: Format) -> bytes:
+    def _sent(
+        self, texts: Sequence[str], encoding_format: Format, extra: Mapping[str, Any]
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """What the address answers, or the one that was meant: many leave out the version in which most paths begin."""
+        client = self._client
         try:
-            answer = self._client.embeddings.with_raw_response.create(
-                input=list(texts),
-                model=self._target.model,
-                encoding_format=encoding_format,
-                dimensions=omit if self._target.sent is None else self._target.sent,
+            return self._content(client, texts, encoding_format, extra)
+        except NotThereError as missing:
+            if self._target.has_own_path or has_version(str(client.base_url)):
+                raise
+            failure = missing
+        other = _own(client.with_options(base_url=client.base_url.join(_VERSION)))
+        try:
+            answer = self._content(other, texts, encoding_format, extra)
+        except NotThereError:
+            raise failure from None
+        except Exception:
+            self._client = other  # something is there
+            raise
+        self._client = other
+        return answer
+
+    def _content(
+        self, client: OpenAI, texts: Sequence[str], encoding_format: Format, extra: Mapping[str, Any]
+    ) -> tuple[bytes, Mapping[str, str]]:
+        try:
+            answer = client.embeddings.with_raw_response.create(
+                input=list(texts), model=self._target.model, encoding_format=encoding_format, extra_body=extra or None
             )
         except APIError as error:
             failure = _translated(error, self._target.service)
         except _UNUSABLE_ADDRESS:  # the SDK wraps only some of them
             failure = misaddressed(self._target.service)
         else:
-            return answer.content
+            return answer.content, answer.headers
         # outside of the handler, so that the SDK's exception, which quotes key and input, is not chained
         raise failure
 
 
-def _data(content: bytes) -> object:
+def _parsed(content: bytes) -> Mapping[str, Any]:
     try:
         answer = orjson.loads(content)
     except orjson.JSONDecodeError:
         raise Unusable("it is no JSON") from None
-    return answer.get("data") if isinstance(answer, dict) else None
+    return answer if isinstance(answer, dict) else {}
+
+
+def _hidden_status(answer: Mapping[str, Any]) -> int | None:
+    """Gateways such as OpenRouter answer 200 when they have to pass on a refusal, and put its status into the body."""
+    error = answer.get("error")
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if type(code) is int and code in _ERRORS else None
+
+
+def _refused(status: int, body: object, headers: Mapping[str, str], service: Service) -> Exception:
+    code, kind = (body.get("code"), body.get("type")) if isinstance(body, Mapping) else (None, None)
+    refusal = Refusal(
+        status, code=str(code or ""), kind=str(kind or ""), text=said(body), retry_after=asked_wait(headers)
+    )
+    return refused(refusal, service)
 
 
 def _translated(error: APIError, service: Service) -> Exception:
     if isinstance(error, APIStatusError):
-        refusal = Refusal(
-            error.status_code,
-            code=str(error.code or ""),
-            kind=str(error.type or ""),
-            text=str(error.body),
-            retry_after=seconds(error.response.headers),
-        )
-        return refused(refusal, service)
+        return _refused(error.status_code, error.body, error.response.headers, service)
     if isinstance(error.__cause__, _UNUSABLE_ADDRESS):
         return misaddressed(service)
     if isinstance(error, APIConnectionError):

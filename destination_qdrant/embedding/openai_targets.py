@@ -2,129 +2,185 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
+from .. import config
 from ..errors import ConfigError
 from .base import TextLimit
+from .counting import count_cl100k
+from .models import Model, known_model
+from .presets import PRESETS, Preset
 from .requests import Bounds
 from .service import Service
 
-#: The API takes 300,000 tokens a request. A token is at least one byte, so this many bytes never hold more.
-#: It takes 2,048 texts too, but the answer for 512 is 8 MB already (3,072 numbers each, in base64).
-_BOUNDS: Final = Bounds(texts=512, text_bytes=300_000)
-#: Servers of unknown make: what most of them take at once. `Requests` finds out when it is too much.
-_COMPATIBLE_BOUNDS: Final = Bounds(texts=256, text_bytes=300_000)
+#: The API takes 2,048 texts and 300,000 tokens a request (https://platform.openai.com/docs/api-reference/embeddings).
+#: Smaller requests are answered sooner, more of them are under way at once, and one that fails costs less.
+_BOUNDS: Final = Bounds(texts=256, text_bytes=1_500_000, tokens=100_000)
 
-#: All of OpenAI's models; counted in cl100k_base, which is the connector's own tokenizer.
-_LIMIT: Final = TextLimit(8191)
+#: What every model of OpenAI takes, and so any that stands behind a deployment.
+_AZURE_LIMIT: Final = TextLimit(8191)
 
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What OpenAI documents of a model."""
-
-    dimensions: int
-    can_shorten: bool
-
-
-#: https://platform.openai.com/docs/guides/embeddings
-MODELS: Final = {
-    "text-embedding-3-small": Model(1536, can_shorten=True),
-    "text-embedding-3-large": Model(3072, can_shorten=True),
-    "text-embedding-ada-002": Model(1536, can_shorten=False),
-}
-
-#: What Airbyte's connector uses, for configurations from before there was a choice.
-DEFAULT_MODEL: Final = "text-embedding-ada-002"
+#: For a new collection; an older one says itself which model it holds.
+DEFAULT_MODEL: Final = "text-embedding-3-small"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is asked for. `expected` is the length of the vectors, `sent` the length that is asked for."""
+    """What is asked for.
+
+    `expected` is the length of the vectors, where it is known. `documents` and `questions` are the fields that requests
+    of that kind have besides model and texts. `prefix` goes before each document. `has_own_path`: the address is put
+    together such that no version can be missing from it.
+    """
 
     name: str
+    fingerprint: str
     service: Service
     model: str
     expected: int | None = None
-    sent: int | None = None
     limit: TextLimit | None = None
     bounds: Bounds = _BOUNDS
-    may_lack_base64: bool = False
+    documents: Mapping[str, Any] = field(default_factory=dict)
+    questions: Mapping[str, Any] = field(default_factory=dict)
+    prefix: str = ""
+    has_base64: bool = True
+    has_own_path: bool = False
 
 
-def openai_target(model_name: str | None, dimensions: int | None) -> Target:
+def openai_target(model_name: str | None, dimensions: int | None, base_url: str | None = None) -> Target:
     """A model of OpenAI. One that is not in the table is taken as new, and is sent what the user has configured.
 
     Raises:
         ConfigError: the model cannot have these dimensions.
     """
     model_name = (model_name or "").strip() or DEFAULT_MODEL
-    known = MODELS.get(model_name)
-    if known is not None:
-        _check_possible(model_name, known, dimensions)
-    is_default = known is not None and dimensions in {None, known.dimensions}
-    expected = known.dimensions if known is not None and dimensions is None else dimensions
-    return Target(
-        name=_name("openai", model_name, None if is_default else dimensions),
-        service=Service("OpenAI", key="embedding.openai_key", model="embedding.model_name"),
-        model=model_name,
-        expected=expected,
-        sent=dimensions if known is None or known.can_shorten else None,
-        limit=_LIMIT if known is not None else None,
+    service = Service(
+        "OpenAI",
+        key="embedding.openai_key",
+        model="embedding.model_name",
+        address="embedding.base_url" if base_url else "",
     )
+    return _of_openai("openai", model_name, known_model("openai", model_name), dimensions, service)
 
 
-def azure_target(deployment: str, dimensions: int | None) -> Target:
-    """A deployment. Its name says nothing about its model, so only an answer tells the dimensions."""
+def azure_target(deployment: str, dimensions: int | None, model_name: str | None = None) -> Target:
+    """A deployment. Its name says nothing about its model: unless the user does, an answer tells the dimensions."""
     deployment = deployment.strip()
-    return Target(
-        name=_name("azure_openai", deployment, dimensions),
-        service=Service(
-            "Azure OpenAI", key="embedding.openai_key", model="embedding.deployment", address="embedding.api_base"
-        ),
-        model=deployment,
-        expected=dimensions,
-        sent=dimensions,
-        limit=_LIMIT,
+    service = Service(
+        "Azure OpenAI", key="embedding.openai_key", model="embedding.deployment", address="embedding.api_base"
     )
+    known = known_model("openai", (model_name or "").strip())
+    found = _of_openai("azure_openai", (model_name or "").strip() or deployment, known, dimensions, service)
+    return replace(found, model=deployment, limit=found.limit or _AZURE_LIMIT, has_own_path=True)
 
 
-def compatible_target(model_name: str, dimensions: int) -> Target:
-    """A model of any other service.
+def compatible_target(embedding: config.OpenAICompatible) -> Target:
+    """A model of any other service. What the preset knows fills what the user left empty.
 
-    `dimensions` is what to expect and is never sent: many servers refuse the option.
+    Raises:
+        ConfigError: the model cannot have these dimensions, or the prefix leaves no room for a text.
     """
-    model_name = model_name.strip()
+    preset = PRESETS[embedding.preset]
+    model_name = (embedding.model_name or "").strip() or preset.model
+    known = known_model(embedding.preset, model_name)
+    if known is not None:
+        known.check(model_name, embedding.dimensions)
+    length = _asked_length(embedding, known)
+    own = embedding.parsed_extra_body
+    extra = preset.documents if own is None else own
+    asked = {} if length is None else {preset.dimensions: length}
+    name = _name("openai_compatible", model_name, None if known is not None and length == known.default else length)
     return Target(
-        name=_name("openai_compatible", model_name, None),
-        service=Service(
-            "The embedding service",
-            key="embedding.api_key",
-            model="embedding.model_name",
-            address="embedding.base_url",
-        ),
+        name=name,
+        fingerprint=_fingerprint(name, embedding.document_prefix, extra),
+        service=_compatible_service(preset, embedding),
         model=model_name,
-        expected=dimensions,
-        bounds=_COMPATIBLE_BOUNDS,
-        may_lack_base64=True,
+        expected=embedding.dimensions or (known.default if known is not None else None),
+        limit=_room(embedding, known),
+        bounds=preset.bounds,
+        documents={**asked, **extra},
+        questions={**asked, **(preset.questions if own is None else own)},
+        prefix=embedding.document_prefix,
+        has_base64=preset.has_base64,
     )
+
+
+def compatible_address(embedding: config.OpenAICompatible) -> str:
+    """Where the service is.
+
+    Raises:
+        ConfigError: nobody says where it is, or it wants a key and there is none.
+    """
+    preset = PRESETS[embedding.preset]
+    address = embedding.base_url or preset.base_url
+    if address is None:
+        raise ConfigError("embedding.base_url must not be empty: it is the address of the embedding service.")
+    # At another address the same software may run without keys.
+    if preset.needs_key and not embedding.base_url and not embedding.api_key.get_secret_value().strip():
+        raise ConfigError(f"embedding.api_key must not be empty: {preset.title} answers nobody without a key.")
+    return address
+
+
+def _of_openai(provider: str, model_name: str, known: Model | None, dimensions: int | None, service: Service) -> Target:
+    if known is not None:
+        known.check(model_name, dimensions)
+    is_default = known is not None and dimensions in {None, known.default}
+    name = _name(provider, model_name, None if is_default else dimensions)
+    is_sent = dimensions is not None and (known is None or known.any_up_to > 0)
+    return Target(
+        name=name,
+        fingerprint=name,
+        service=service,
+        model=model_name,
+        expected=known.default if known is not None and dimensions is None else dimensions,
+        limit=known.limit if known is not None else None,
+        documents={"dimensions": dimensions} if is_sent else {},
+        questions={"dimensions": dimensions} if is_sent else {},
+    )
+
+
+def _asked_length(embedding: config.OpenAICompatible, known: Model | None) -> int | None:
+    """The length of vectors that is asked for: many servers refuse the option, whatever it says."""
+    wants_another = known is not None and embedding.dimensions != known.default
+    return embedding.dimensions if embedding.send_dimensions or wants_another else None
+
+
+def _compatible_service(preset: Preset, embedding: config.OpenAICompatible) -> Service:
+    return Service(
+        preset.title,
+        key="embedding.api_key",
+        model="embedding.model_name",
+        address="embedding.base_url",
+        extra="embedding.extra_body" if embedding.parsed_extra_body else "",
+    )
+
+
+def _room(embedding: config.OpenAICompatible, known: Model | None) -> TextLimit | None:
+    """The longest text, without the prefix that each text gets."""
+    given = embedding.max_text_tokens
+    limit = TextLimit(given) if given is not None else known.limit if known is not None else None
+    if limit is None or not embedding.document_prefix:
+        return limit
+    left = limit.tokens - count_cl100k(embedding.document_prefix)
+    if left < 1:
+        raise ConfigError(
+            f"embedding.document_prefix leaves no room for a text: the model takes {limit.tokens} tokens; shorten it, or "
+            "correct embedding.max_text_tokens."
+        )
+    return TextLimit(left)
 
 
 def _name(provider: str, model: str, dimensions: int | None) -> str:
     return f"{provider}/{model}" if dimensions is None else f"{provider}/{model}@{dimensions}"
 
 
-def _check_possible(model_name: str, known: Model, dimensions: int | None) -> None:
-    if dimensions is None or dimensions == known.dimensions:
-        return
-    if not known.can_shorten:
-        raise ConfigError(
-            f"The model {model_name} always gives {known.dimensions} dimensions, not {dimensions}; leave "
-            "embedding.dimensions empty, or set embedding.model_name to one of the text-embedding-3 models."
-        )
-    if dimensions > known.dimensions:
-        raise ConfigError(
-            f"The model {model_name} gives at most {known.dimensions} dimensions, not {dimensions}; "
-            "lower embedding.dimensions."
-        )
+def _fingerprint(name: str, prefix: str, extra: Mapping[str, Any]) -> str:
+    """The name, and a digest of what else is said to the model with each document."""
+    if not prefix and not extra:
+        return name
+    said = json.dumps([prefix, extra], sort_keys=True, ensure_ascii=True)
+    return f"{name}#{hashlib.blake2b(said.encode(), digest_size=8).hexdigest()}"

@@ -3,22 +3,24 @@
 What comes out of a refusal is
 
     Retryable           trying the same again may help; it carries what to raise when it does not
+    └── Throttled       the provider asks for fewer requests, or smaller ones
     TooLarge            the same again never helps, a request with fewer texts may
     InvalidRequestError   the request itself is not understood, perhaps because of an option
+    NotThereError       nothing is known of what stands behind the address
     ConfigError         the user must act
     SystemFault         the provider broke its own interface
 
 Providers' texts quote the key and the input. They are matched and never shown, and the exceptions that hold them are
-never chained to ours. Only the HTTP status and the codes that are listed in `codes` reach `detail`: a server can put a part of
-the key or a word of the input in the place of a code.
+never chained to ours. Only the HTTP status and the codes that are listed in `codes` reach `detail`: a server can put a
+part of the key or a word of the input in the place of a code.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from ..errors import ConfigError, ConnectorError, SystemFault, TransientError
 from ..retry import Retryable
@@ -39,19 +41,37 @@ class Service:
     address: str = ""
     """The field that holds the address, where there is one."""
     dimensions: str = "embedding.dimensions"
+    extra: str = ""
+    """The field that adds to each request, where it does."""
+
+
+class Throttled(Retryable):
+    """A rate limit: everything that is sent to this provider has to slow down, not this request alone."""
+
+
+Measure = Literal["texts", "tokens", "bytes"]
+"""What a request can have too much of."""
 
 
 class TooLarge(Exception):  # noqa: N818 -- a signal inside this package; what the user sees is `failure`
-    """Fewer texts at once may pass; `failure` is what to raise when it is a single one."""
+    """Less at once may pass; `failure` is what to raise when it is a single text.
 
-    def __init__(self, failure: ConfigError) -> None:
+    `by` is what the refusal speaks of, as well as that can be told.
+    """
+
+    def __init__(self, failure: ConfigError, by: Measure = "texts") -> None:
         """Carry what to raise."""
         super().__init__(failure.message)
         self.failure = failure
+        self.by = by
 
 
 class InvalidRequestError(ConfigError):
     """The provider does not understand the request: the model, or an option of it."""
+
+
+class NotThereError(ConfigError):
+    """The address answers 404 and says nothing of a model: an unknown model, or another address."""
 
 
 class BrokenAnswerError(SystemFault):
@@ -86,7 +106,7 @@ def clean_key(key: str, field: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer other than success. `text` is all that the body says, to be matched and never shown."""
+    """An answer other than success. `text` is what the body says (`said`), to be matched and never shown."""
 
     status: int
     code: str = ""
@@ -100,9 +120,37 @@ class Refusal:
         return " ".join((f"HTTP {self.status}", *(code for code in (self.code, self.kind) if code in codes.SHOWN)))
 
 
+def said(body: object) -> str:
+    """What the body of a refusal says, all of it; not what it repeats of the request, which could say anything."""
+    return " ".join(_leaves(body, _DEPTH))[:_LONGEST]
+
+
+def _leaves(body: object, depth: int) -> Iterator[str]:
+    if isinstance(body, str):
+        yield body
+    elif depth and isinstance(body, list):
+        for item in body[:_WIDTH]:
+            yield from _leaves(item, depth - 1)
+    elif depth and isinstance(body, Mapping):
+        for key, value in body.items():
+            if key not in _REPEATS:
+                yield from _leaves(value, depth - 1)
+
+
+#: Where validators put what they were sent: pydantic's `input`, and the names that the texts have in requests.
+_REPEATS: Final = frozenset({"input", "inputs", "texts", "ctx"})
+_DEPTH: Final = 6
+_WIDTH: Final = 16
+_LONGEST: Final = 10_000
+
 #: Answers to a request that may pass later as it is.
 _TRY_AGAIN: Final = frozenset({408, 409, 425, 429, 499})
 _SERVER_ERROR: Final = 500
+_PAYMENT_REQUIRED: Final = 402
+_TOO_LARGE: Final = 413
+_TOO_MANY: Final = 429
+#: Answers whose words are worth reading for what is wrong with the request.
+_SAYS_WHAT_IS_WRONG: Final = frozenset({400, 404, 410, 422})
 
 #: What stands between the connector and a service whose address is fixed.
 _PROXY: Final = "the network and the proxy settings of the connector's environment"
@@ -112,22 +160,59 @@ _SAYS_SIZE: Final = re.compile(
     r"|(?:token|context|input|length).{0,20}limit|limit.{0,20}(?:token|context|input|length)",
     re.IGNORECASE | re.DOTALL,
 )
+_SAYS_TEXTS: Final = re.compile(r"batch.{0,20}size|array|number of (?:texts|inputs|items)", re.IGNORECASE | re.DOTALL)
+_SAYS_TOKENS: Final = re.compile(r"token|context", re.IGNORECASE)
+_SAYS_BYTES: Final = re.compile(r"byte|body|payload|entity", re.IGNORECASE)
 #: What llama.cpp's server says with status 500 to a text that is longer than its batch.
 _LLAMA_SIZE: Final = "too large to process"
 _SAYS_ENCODING: Final = re.compile(r"base64|encoding_format|embedding_types", re.IGNORECASE)
+#: What OpenAI says with status 429 to a request of more tokens than a minute has: no waiting makes it pass.
+_SAYS_MORE_THAN_A_MINUTE: Final = re.compile(r"^request too large", re.IGNORECASE)
+#: Cohere's trial keys end with the month, and are refused with status 429 until then.
+_SAYS_MONTH: Final = re.compile(r"(?:/|per|a) ?month|monthly", re.IGNORECASE)
+#: Cohere, Voyage, Mistral, Ollama, vLLM and OpenRouter say so in words, with 400, 404 or 422.
+_SAYS_NO_MODEL: Final = re.compile(
+    r"(?:unknown|invalid|unsupported|no such) model"
+    r"|model\b.{0,120}(?:not found|(?:does not|doesn't) exist|not exist|was removed|has been removed|deprecated|retired"
+    r"|decommissioned|is not supported|is not available|is not a valid|unknown)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SAYS_OPTION: Final = re.compile(r"dimension|encoding_format|base64|embedding_types", re.IGNORECASE)
+#: Gemini's answer to a wrong key has status 400.
+_SAYS_BAD_KEY: Final = re.compile(
+    r"api.?key (?:is )?(?:not valid|invalid|expired)|(?:invalid|incorrect) api.?key", re.IGNORECASE
+)
 
 
 def refused(refusal: Refusal, service: Service) -> Exception:
     """What a refusal means: one of the exceptions that the head of this module lists."""
-    if refusal.status == 402 or not codes.NO_MONEY.isdisjoint((refusal.code, refusal.kind)):  # noqa: PLR2004 -- RFC 9110
+    if _has_no_quota(refusal):
         return _config(refusal, service, "refuses because the account has no quota left; check its plan and billing")
     if refusal.status in _TRY_AGAIN or refusal.status >= _SERVER_ERROR:
-        return _too_large(refusal, service) if _LLAMA_SIZE in refusal.text else _retryable(refusal, service)
-    if not codes.NO_MODEL.isdisjoint((refusal.code, refusal.kind)):
+        return _too_large(refusal, service) if _never_fits(refusal) else _retryable(refusal, service)
+    if _lacks_model(refusal):
         return _unknown_model(refusal, service)
     if refusal.status in _BY_STATUS:
         return _BY_STATUS[refusal.status](refusal, service)
     return _other(refusal, service)
+
+
+def _has_no_quota(refusal: Refusal) -> bool:
+    if refusal.status == _PAYMENT_REQUIRED or not codes.NO_MONEY.isdisjoint((refusal.code, refusal.kind)):
+        return True
+    return refusal.status == _TOO_MANY and bool(_SAYS_MONTH.search(refusal.text))
+
+
+def _never_fits(refusal: Refusal) -> bool:
+    is_too_much = refusal.status == _TOO_MANY and _SAYS_MORE_THAN_A_MINUTE.search(refusal.text)
+    return bool(is_too_much) or _LLAMA_SIZE in refusal.text
+
+
+def _lacks_model(refusal: Refusal) -> bool:
+    if not codes.NO_MODEL.isdisjoint((refusal.code, refusal.kind)):
+        return True
+    says_so = refusal.status in _SAYS_WHAT_IS_WRONG and _SAYS_NO_MODEL.search(refusal.text)
+    return bool(says_so) and not _SAYS_OPTION.search(refusal.text)
 
 
 def unreachable(service: Service, detail: str) -> Retryable:
@@ -164,26 +249,15 @@ def check_dimensions(found: Sequence[Dense], expected: int | None, service: Serv
         )
 
 
-def seconds(headers: Mapping[str, str]) -> float | None:
-    """How long the provider asks to wait; a date instead of a number is left unread.
-
-    `retry-after-ms` is OpenAI's finer form of the standard header.
-    """
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        value = headers.get(name, "").strip()
-        if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", value):
-            return float(value) / unit
-    return None
-
-
 def _config(refusal: Refusal, service: Service, what: str) -> ConfigError:
     return ConfigError(f"{service.name} {what}.", detail=refusal.detail)
 
 
 def _retryable(refusal: Refusal, service: Service) -> Retryable:
-    why = "is over its rate limit" if refusal.status == 429 else "could not answer"  # noqa: PLR2004 -- RFC 6585
+    is_limit = refusal.status == _TOO_MANY or not codes.RATE_LIMIT.isdisjoint((refusal.code, refusal.kind))
+    why = "is over its rate limit" if is_limit else "could not answer"
     failure = TransientError(f"{service.name} {why} (HTTP {refusal.status}); try again later.", detail=refusal.detail)
-    return Retryable(failure, retry_after=refusal.retry_after)
+    return (Throttled if is_limit else Retryable)(failure, retry_after=refusal.retry_after)
 
 
 def _bad_key(refusal: Refusal, service: Service) -> ConfigError:
@@ -195,20 +269,41 @@ def _forbidden(refusal: Refusal, service: Service) -> ConfigError:
 
 
 def _unknown_model(refusal: Refusal, service: Service) -> ConfigError:
+    return _config(
+        refusal,
+        service,
+        f"does not know the model in {service.model}: it is misspelt, retired by now, or not open to this key",
+    )
+
+
+def _not_there(refusal: Refusal, service: Service) -> ConfigError:
     address = f" and {service.address}" if service.address else ""
-    return _config(refusal, service, f"does not know the model or its address; check {service.model}{address}")
+    return NotThereError(
+        f"{service.name} does not know the model or its address; check {service.model}{address}.", detail=refusal.detail
+    )
 
 
 def _too_large(refusal: Refusal, service: Service) -> TooLarge:
-    return TooLarge(_config(refusal, service, "refuses a single text as too long; lower processing.chunk_size"))
+    failure = _config(refusal, service, "refuses a single text as too long; lower processing.chunk_size")
+    return TooLarge(failure, by=_measure(refusal))
+
+
+def _measure(refusal: Refusal) -> Measure:
+    if _SAYS_TEXTS.search(refusal.text) and _LLAMA_SIZE not in refusal.text:
+        return "texts"
+    if _SAYS_TOKENS.search(refusal.text) or _SAYS_MORE_THAN_A_MINUTE.search(refusal.text):
+        return "tokens"
+    return "bytes" if refusal.status == _TOO_LARGE or _SAYS_BYTES.search(refusal.text) else "texts"
 
 
 def _invalid(refusal: Refusal, service: Service) -> Exception:
     if _SAYS_SIZE.search(refusal.text) and not _SAYS_ENCODING.search(refusal.text):
         return _too_large(refusal, service)
+    if _SAYS_BAD_KEY.search(refusal.text):
+        return _bad_key(refusal, service)
+    fields = " and ".join(filter(None, (service.model, service.dimensions, service.extra)))
     return InvalidRequestError(
-        f"{service.name} refuses the request as invalid (HTTP {refusal.status}); "
-        f"check {service.model} and {service.dimensions}.",
+        f"{service.name} refuses the request as invalid (HTTP {refusal.status}); check {fields}.",
         detail=refusal.detail,
     )
 
@@ -234,7 +329,7 @@ _BY_STATUS: Final[Mapping[int, Callable[[Refusal, Service], Exception]]] = {
     400: _invalid,
     401: _bad_key,
     403: _forbidden,
-    404: _unknown_model,
+    404: _not_there,
     410: _unknown_model,
     413: _too_large,
     422: _invalid,
