@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from .config import Config
+from .config import Config, FieldsFormat, SeparatorSplitter, StreamProcessing, TextFormat, TextSplitter
 from .errors import ConfigError, SystemFault
 from .protocol import Descriptor
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+_NAMES_SHOWN = 10
+
+_USUAL_FORMAT = FieldsFormat()
+_USUAL_SPLITTER = SeparatorSplitter()
 
 SyncMode = Literal["append", "overwrite", "append_dedup"]
 Path = tuple[str, ...]
@@ -22,7 +27,7 @@ class DestinationStream:
     """What one stream asks for, and where it goes.
 
     `generation_id` and `minimum_generation_id` are None where the sender knows no refreshes.
-    `collection`, `text_fields`, `metadata_fields` and `version_guard` are equal for all streams as yet.
+    `collection` and `version_guard` are equal for all streams as yet.
     `version_guard`: an older version of a record never replaces a newer one.
     """
 
@@ -38,6 +43,8 @@ class DestinationStream:
     text_fields: tuple[str, ...]
     metadata_fields: tuple[str, ...]
     version_guard: bool = True
+    text_format: TextFormat = _USUAL_FORMAT
+    text_splitter: TextSplitter = _USUAL_SPLITTER
 
     @property
     def identifier(self) -> str:
@@ -139,6 +146,7 @@ def _read_stream(entry: object, config: Config) -> DestinationStream:
             "choose append, overwrite or append_dedup."
         )
     schema = stream.get("json_schema")
+    processing, its = config.processing, _settings(config, descriptor)
     generation, minimum = _generations(entry, descriptor)
     read = DestinationStream(
         descriptor=descriptor,
@@ -150,9 +158,11 @@ def _read_stream(entry: object, config: Config) -> DestinationStream:
         sync_id=_integer(entry, "sync_id", descriptor),
         json_schema=schema if isinstance(schema, dict) else {},
         collection=config.indexing.collection,
-        text_fields=config.processing.text_fields,
-        metadata_fields=config.processing.metadata_fields,
+        text_fields=its.text_fields or processing.text_fields,
+        metadata_fields=its.metadata_fields or processing.metadata_fields,
         version_guard=config.indexing.version_guard,
+        text_format=its.own_text_format or processing.text_format,
+        text_splitter=its.own_text_splitter or processing.text_splitter,
     )
     if read.is_dedup and not read.primary_key:
         raise ConfigError(
@@ -160,6 +170,38 @@ def _read_stream(entry: object, config: Config) -> DestinationStream:
             "choose a primary key for it in the connection, or the sync mode append."
         )
     return read
+
+
+def _settings(config: Config, descriptor: Descriptor) -> StreamProcessing:
+    """What the configuration says of this stream alone: an entry of its namespace, or else one for all namespaces."""
+    by_namespace = {each.namespace: each for each in config.processing.streams if each.name == descriptor.name}
+    everywhere = by_namespace.get(None, StreamProcessing(name=descriptor.name))
+    return by_namespace.get(descriptor.namespace, everywhere)
+
+
+def settings_without_stream(catalog: Catalog, config: Config) -> str:
+    """A warning about settings for streams that the catalog does not have; empty when there are none.
+
+    No error, because a catalog need not have all streams of a source.
+    """
+    streams = {stream.descriptor for stream in catalog.streams}
+    names = {descriptor.name for descriptor in streams}
+    unused = [
+        str(Descriptor(each.namespace, each.name))
+        for each in config.processing.streams
+        if (each.name not in names if each.namespace is None else Descriptor(each.namespace, each.name) not in streams)
+    ]
+    if not unused:
+        return ""
+    return (
+        f"processing.streams has settings for {_listed(unused)}, which the catalog of this sync does not have; if that is "
+        "not meant, correct the name or the namespace there."
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown, more = names[:_NAMES_SHOWN], len(names) - _NAMES_SHOWN
+    return ", ".join(f"'{name}'" for name in shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _generations(entry: Mapping[str, Any], descriptor: Descriptor) -> tuple[int | None, int]:

@@ -1,260 +1,188 @@
-"""Cuts a text into chunks that the embedding model takes whole.
+"""A text becomes chunks that the embedding model takes whole.
 
 Three ways to cut, with the meaning they have in Airbyte's destinations: at separators, at Markdown headings, at
-the constructs of a programming language. All count tokens of cl100k_base, and all keep these rules:
+the constructs of a programming language; and a fourth, not to cut. All count tokens of cl100k_base and keep these rules:
 
-1.  No chunk is larger than `chunk_size`, nor than what the embedding model takes by its own tokenizer.
-    A piece that is too large is cut again, never shortened. Only a single character may be larger: it stands alone.
+1.  No chunk is larger than `chunk_size`, nor than what the embedding model takes by its own tokenizer, with all that
+    stands around its text. Only a single character may be larger: it stands alone.
 2.  Every character of the text is in a chunk, except whitespace at the ends of chunks and, where the user asked
-    not to keep them, separators.
+    not to keep them, separators; and what is beyond the first chunk, where the user asked not to cut.
 3.  A text that fits is one chunk: the text without the whitespace around it, otherwise untouched.
 4.  What no separator can cut is cut into windows of tokens, between characters.
+5.  What stands around a text gives way to it: a frame takes at most half of a chunk, or its values are cut (all of them to
+    the same length); a path of headings takes at most half of what is left, or loses its beginning.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from .config import CodeSplitter, MarkdownSplitter, SeparatorSplitter
+from .config import MarkdownSplitter, TextSplitter, WholeText
+from .cutting import Cutter, Separators, separators_of
 from .embedding.base import TextLimit
-from .tokens import Tokenizer, certainly_fits, cl100k
+from .frames import Frame
+from .gauge import Framed, Gauge, Room
+from .headings import Trail, shorter
+from .tokens import certainly_fits
 
-TextSplitter = SeparatorSplitter | MarkdownSplitter | CodeSplitter
+_SAYS_SOMETHING = re.compile(r"\S")
 
-# Airbyte's own lists can end early (headings only) and then leave chunks of any size; these cut the rest.
-_FALLBACK = ("\n\n", "\n", " ")
-_FALLBACK_PATTERNS = (r"(?:\r?\n){2,}", r"(?:\r?\n)+", " +")
+#: More characters than that a token has only in runs of blanks and rulers.
+_LETTERS_PER_TOKEN = 16
 
-# Pieces recur, long ones hardly ever: 32768 short ones are a few megabytes.
-_SHORT = 64
-_REMEMBERED = 32_768
 
-# What is tokenised at once. tiktoken 0.14 panics on a million blanks in a row and takes seconds for fewer; and
-# memory stays bounded (20 MB can be 15 million tokens). Only blanks and rulers have 32 characters a token, so
-# what is longer than that (and than 64 Ki) counts as too large for a chunk unseen.
-_BLOCK = 65_536
-_BLOCK_PER_TOKEN = 32
+class TextTooLongError(Exception):
+    """The text is not to be cut, and longer than a chunk may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a record's text, and its place among the pieces."""
+    """A piece of a record's text, and its place among the pieces; `truncated` where the text goes on without one."""
 
     index: int
     text: str
+    truncated: bool = False
 
 
 class Splitter:
-    """Cuts texts by one configuration. Safe to use from several threads at once (if `limit.count` is)."""
+    """Splits texts by one configuration. Safe to use from several threads at once (if `limit.count` is)."""
 
     def __init__(
-        self, how: TextSplitter, *, chunk_size: int, chunk_overlap: int = 0, limit: TextLimit | None = None
+        self,
+        how: TextSplitter,
+        *,
+        chunk_size: int,
+        chunk_overlap: int = 0,
+        limit: TextLimit | None = None,
+        labelled: bool = False,
     ) -> None:
+        """`labelled`: texts are made of lines `field: value`, behind whose names Markdown begins."""
         self._how = how
-        self._gauge = _Gauge(chunk_size, limit)
-        # A model that takes less than chunk_size gets an overlap in proportion.
-        self._overlap = chunk_overlap * self._gauge.capacity // chunk_size
+        self._gauge = Gauge(chunk_size, limit)
+        self._chunk_size = chunk_size
+        self._chunk_overlap = chunk_overlap
+        self._labelled = labelled
 
-    def split(self, text: str) -> tuple[Chunk, ...]:
-        """The chunks of the text, in order; none when there is nothing but whitespace."""
+    def split(self, text: str, frame: Frame | None = None) -> tuple[Chunk, ...]:
+        """The chunks of the text, in order; none when there is nothing but whitespace, and no frame says anything.
+
+        Raises:
+            TextTooLongError: as the user wants it of a text that is too long.
+        """
         whole = text.strip()
+        if frame and not whole:  # then what it says is the text
+            whole, frame = frame.around("").strip() if frame.says_anything else "", None
         if not whole:
             return ()
-        pieces = (whole,) if self._gauge.fits(whole) else self._pieces(whole)
+        shown = frame.around(whole).strip() if frame else whole
+        if self._gauge.fits(shown):
+            return (Chunk(0, shown),)
+        if isinstance(self._how, WholeText):
+            return (self._beginning(whole, frame, self._how),)
+        pieces = self._framed(whole, frame) if frame else self._pieces(whole, self._gauge)
         return tuple(Chunk(index, piece) for index, piece in enumerate(pieces))
 
-    def _pieces(self, text: str) -> Iterator[str]:
-        for piece in self._at_separators(text, self._gauge.capacity, self._overlap):
-            if self._gauge.fits(piece):
-                yield piece
-            else:
-                yield from self._cut_again(piece)
+    def leaves_room_for_text(self, frame: Frame) -> bool:
+        """Whether the words of a frame, which nobody may cut, leave at least half of a chunk to the text."""
+        words, most = frame.cut(0).around(""), self._gauge.capacity // 2
+        return certainly_fits(words, most) or self._gauge.size(words) <= most
 
-    def _cut_again(self, piece: str) -> Iterator[str]:
-        """What came out too large: a little, when tokens of pieces do not add up; much, when nothing separates it."""
-        size, capacity = self._gauge.size(piece), self._gauge.capacity
-        if size > 2 * capacity:
-            yield from self._windows(piece)
-            return
-        # Two thirds, not half: what was too large by a token must not leave a third piece, a crumb of one token.
-        share = max(1, min(capacity, 2 * size // 3))
-        for part in self._at_separators(piece, share, self._overlap * share // capacity):
-            if self._gauge.fits(part):
-                yield part
-            else:
-                yield from self._windows(part)
+    # -- the text ------------------------------------------------------------------------------------------
 
-    def _at_separators(self, text: str, capacity: int, overlap: int) -> list[str]:
-        separators = self._separators
-        if not separators.values:
-            return [text]
-        # 0.3 s and 45 MB that a sync of short texts never needs.
-        from langchain_text_splitters import RecursiveCharacterTextSplitter
+    def _pieces(self, text: str, room: Room) -> Iterator[str]:
+        if isinstance(self._how, MarkdownSplitter) and self._how.heading_path:
+            return self._below_headings(text, room)
+        return self._cut(text, room)
 
-        splitter = RecursiveCharacterTextSplitter(
-            list(separators.values),
-            keep_separator=separators.keep,
-            is_separator_regex=separators.are_patterns,
-            chunk_size=capacity,
-            chunk_overlap=overlap,
-            length_function=self._gauge.size,
-        )
-        return splitter.split_text(text)
+    def _cut(self, text: str, room: Room) -> Iterator[str]:
+        # Less room than chunk_size gets an overlap in proportion.
+        return Cutter(self._separators, room, self._chunk_overlap * room.capacity // self._chunk_size).pieces(text)
 
     @cached_property
-    def _separators(self) -> _Separators:
-        match self._how:
-            case SeparatorSplitter():
-                return _own_separators(self._how)
-            case MarkdownSplitter():
-                headings = (rf"(?:^|\n){'#' * level} " for level in range(1, self._how.split_level + 1))
-                return _Separators((*headings, *_FALLBACK_PATTERNS), are_patterns=True, keep=True)
-            case CodeSplitter():
-                return _language_separators(self._how)
+    def _separators(self) -> Separators:
+        return separators_of(self._how)
 
-    def _windows(self, text: str) -> Iterator[str]:
-        length, start = self._gauge.longest, 0
-        while start < len(text):
-            block = text[start : start + length]
-            is_last = start + len(block) == len(text)
-            window = _Window(block, self._gauge, self._overlap)
-            while not window.touches_end or is_last or not window.begin:
-                yield from window.text
-                if window.touches_end and is_last:
-                    return
-                window.move()
-            start += window.begin
+    def _below_headings(self, text: str, room: Room) -> Iterator[str]:
+        """The pieces, each with the path of its headings. All leave room for the longest path, so that cuts are even."""
 
+        @lru_cache(maxsize=64)  # a few chunks in a row have the same
+        def fitting(path: str) -> str:
+            while path and room.size(_below(path, "")) > room.capacity // 2:
+                path = shorter(path)
+            return path
 
-def _own_separators(how: SeparatorSplitter) -> _Separators:
-    """The user's separators; `""` means between any characters, which is what windows do, so it ends the list."""
-    given = how.parsed
-    values = given[: given.index("")] if "" in given else (*given, *_FALLBACK)
-    # Whitespace at the ends of chunks goes anyway. Kept until then, it belongs to the token of the word behind it;
-    # dropped, langchain counts it as a token of its own and fills chunks of words by half only.
-    if not how.keep_separator and not all(map(str.isspace, values)):
-        return _Separators(values, are_patterns=False, keep=False)
-    return _Separators(tuple(map(_pattern, values)), are_patterns=True, keep=True)
-
-
-def _pattern(separator: str) -> str:
-    """A run of blanks is one place to cut: langchain takes quadratic time over many tiny pieces."""
-    return f"(?:{re.escape(separator)})+" if separator.isspace() else re.escape(separator)
-
-
-def _language_separators(how: CodeSplitter) -> _Separators:
-    from langchain_text_splitters import Language, RecursiveCharacterTextSplitter
-
-    known = RecursiveCharacterTextSplitter.get_separators_for_language(Language(how.language))
-    constructs = (pattern for pattern in known if pattern and not pattern.isspace())
-    return _Separators((*constructs, *_FALLBACK_PATTERNS), are_patterns=True, keep=True)
-
-
-@dataclass(frozen=True, slots=True)
-class _Separators:
-    """What langchain cuts at, best first."""
-
-    values: tuple[str, ...]
-    are_patterns: bool
-    keep: bool
-
-
-class _Gauge:
-    """How large a text is, in units of which a chunk takes `capacity`.
-
-    A unit is a token of cl100k_base. A model with a tokenizer of its own may be fuller than that says:
-    its tokens are then scaled so that `capacity` of them fill the model, and the larger figure counts.
-    """
-
-    def __init__(self, chunk_size: int, limit: TextLimit | None) -> None:
-        self._limit = limit if limit and limit.count else None
-        self.capacity = min(chunk_size, limit.tokens) if limit and not limit.count else chunk_size
-        self.longest = max(_BLOCK, _BLOCK_PER_TOKEN * self.capacity)
-        self._short_size = lru_cache(maxsize=_REMEMBERED)(self._size)
-
-    @cached_property
-    def tokens(self) -> Tokenizer:
-        return cl100k()
-
-    def fits(self, text: str) -> bool:
-        """Whether the text can be a chunk: exact by both tokenizers."""
-        # The first question spares a sync of short texts the vocabulary (0.3 s, 60 MB).
-        if not certainly_fits(text, self.capacity) and (
-            len(text) > self.longest or not self.tokens.fits(text, self.capacity)
+        longest = fitting(Trail(text, labelled=self._labelled).longest())
+        taken = room.size(_below(longest, "")) if longest else 0
+        trail = Trail(text, labelled=self._labelled)
+        for place, piece in _places(
+            text, self._cut(text, Framed(room, lambda piece: _below(longest, piece), taken=taken))
         ):
-            return False
-        return self._limit is None or self._own(text) <= self._limit.tokens
+            path = fitting(trail.above(place))
+            while path and not room.fits(_below(path, piece)):
+                path = shorter(path)
+            yield _below(path, piece)
 
-    def size(self, text: str) -> int:
-        """The text's size; just beyond two chunks where it is plain to be more."""
-        return self._short_size(text) if len(text) <= _SHORT else self._size(text)
+    def _beginning(self, text: str, frame: Frame | None, how: WholeText) -> Chunk:
+        """As many tokens of the text as fit, whole characters only."""
+        if how.when_too_long == "fail":
+            raise TextTooLongError
+        frame = self._shortened(frame) if frame else None
 
-    def _size(self, text: str) -> int:
-        beyond = 2 * self.capacity + 1
-        if len(text) > self.longest or self.tokens.at_least(text) >= beyond:
-            return beyond
-        size = self.tokens.count(text)
-        if self._limit is None:
-            return size
-        room = max(1, self._limit.tokens - self._frame)
-        return max(size, -(-(self._own(text) - self._frame) * self.capacity // room))
+        def fits(end: int) -> bool:
+            beginning = text[:end].rstrip()
+            return self._gauge.fits(frame.around(beginning).strip() if frame else beginning)
 
-    def _own(self, text: str) -> int:
-        return self._limit.count(text) if self._limit and self._limit.count else 0
+        block = text[: self._gauge.longest]
+        ends = [*self._gauge.tokens.offsets(block)[: self._gauge.capacity + 1], len(block)]
+        ends = sorted(set(ends[: self._gauge.capacity + 1]) - {0})
+        # Between tokens first, where nearly every time the last place will do; then inside of the next one, because a
+        # model's own tokens, and those that join a frame, end elsewhere.
+        last = bisect_right(ends, False, key=lambda end: not fits(end)) if ends and not fits(ends[-1]) else len(ends)
+        begin = ends[last - 1] if last else 1
+        inside = range(begin + 1, ends[last] if last < len(ends) else begin + 1)
+        end = begin + bisect_right(inside, False, key=lambda end: not fits(end))
+        beginning = text[:end].rstrip()
+        return Chunk(0, self._around(beginning, frame) if frame else beginning, truncated=True)
 
-    @cached_property
-    def _frame(self) -> int:
-        """What the model's tokenizer puts around any text ([CLS], [SEP]): once a chunk, not once a piece."""
-        return self._own("")
+    # -- what stands around it -----------------------------------------------------------------------------
+
+    def _framed(self, text: str, frame: Frame) -> Iterator[str]:
+        frame = self._shortened(frame)
+        room = Framed(self._gauge, lambda piece: frame.around(piece).strip(), taken=self._taken(frame))
+        pieces = (text,) if room.fits(text) else self._pieces(text, room)
+        return (self._around(piece, frame) for piece in pieces)
+
+    def _around(self, piece: str, frame: Frame) -> str:
+        """A piece in its frame, or in less of it where a chunk has room for a character or two."""
+        shown = (each.around(piece).strip() for each in (frame, frame.cut(0)))
+        return next(filter(self._gauge.fits, shown), piece)
+
+    def _shortened(self, frame: Frame) -> Frame:
+        most = self._gauge.capacity // 2
+        if self._taken(frame) <= most:
+            return frame
+        longest = min(frame.widest, _LETTERS_PER_TOKEN * most)
+        lengths = range(longest, -1, -1)
+        found = bisect_left(lengths, True, key=lambda length: self._taken(frame.cut(length)) <= most)
+        return frame.cut(lengths[found] if found < len(lengths) else 0)
+
+    def _taken(self, frame: Frame) -> int:
+        return self._gauge.size(frame.around(""))
 
 
-class _Window:
-    """A chunk-sized window that moves over a block of text, token by token where the characters allow it."""
+def _below(path: str, piece: str) -> str:
+    return f"{path}\n\n{piece}" if path else piece
 
-    def __init__(self, block: str, gauge: _Gauge, overlap: int) -> None:
-        self._block = block
-        self._gauge = gauge
-        self._overlap = overlap
-        self._offsets = gauge.tokens.offsets(block)
-        self.begin = 0
-        self._end = self._find_end()
 
-    @property
-    def touches_end(self) -> bool:
-        """Whether the window has reached the end of the block."""
-        return self._end == len(self._block)
-
-    @property
-    def text(self) -> tuple[str, ...]:
-        """What the window shows, if it is more than whitespace."""
-        shown = self._block[self.begin : self._end].strip()
-        return (shown,) if shown else ()
-
-    def move(self) -> None:
-        """On to the next window, which begins `overlap` tokens before the end of this one."""
-        stop = bisect_left(self._offsets, self._end)
-        tokens = stop - bisect_left(self._offsets, self.begin)
-        back = stop - self._overlap * tokens // self._gauge.capacity
-        begin = self._offsets[back] if back < stop else self._end
-        self.begin = min(max(begin, self.begin + 1), self._end)
-        self._end = self._find_end()
-
-    def _find_end(self) -> int:
-        last = bisect_left(self._offsets, self.begin) + self._gauge.capacity
-        end = self._offsets[last] if last < len(self._offsets) else len(self._block)
-        end = max(end, self.begin + 1)
-        while end - self.begin > 1 and (size := self._excess(end)):
-            shorter = (end - self.begin) * self._gauge.capacity // size
-            end = self.begin + max(1, shorter)
-        return min(end, len(self._block))
-
-    def _excess(self, end: int) -> int:
-        """0 when what lies before `end` fits, else its size (more than a chunk's capacity)."""
-        shown = self._block[self.begin : end].strip()
-        if not shown or self._gauge.fits(shown):
-            return 0
-        return max(self._gauge.size(shown), self._gauge.capacity + 1)
+def _places(text: str, pieces: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Where each piece begins. Pieces come in order, miss nothing but whitespace, and may repeat what was before."""
+    begin = done = 0
+    for piece in pieces:
+        begin = done if text.startswith(piece, done) else max(begin, text.rfind(piece, begin, done + len(piece)))
+        yield begin, piece
+        following = _SAYS_SOMETHING.search(text, max(done, begin + len(piece)))
+        done = following.start() if following else len(text)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, Literal
 
 import orjson
 
 from .catalog import DestinationStream
-from .config import Config, FieldNameMapping, FromField
+from .config import Config, FromField, TemplateFormat
 from .cursors import cursor_text
 from .errors import ConfigError
-from .fields import DEEPEST, Change, FieldPath, clean_text, note, nulled, select, storable, whole
+from .fields import Change, FieldPath, note, nulled, select, storable, whole
+from .frames import Frame
 from .given import BadVector, read_vector
 from .identity import RecordKey, airbyte_record_id, is_plain_identifier, is_plain_record_id, record_key, value_at
 from .payload import RESERVED
 from .protocol import Record, exact_data
+from .text_format import TextReader, renamed, sources
 from .vectors import Vectors
 
 #: A column that CDC sources fill when the row was deleted.
@@ -37,6 +37,7 @@ _LONGEST_KEPT = 1024
 class Document:
     """The text and the metadata of one record.
 
+    `text` is empty, and says no `frame` anything, where the record has no text and is stored all the same.
     `key` is None where the catalog has no key. `given` holds vectors that came with the record.
     `airbyte_id` is the record's id in the manner of Airbyte's connector (append_dedup only); `takes_over` says
     that points of that connector under this id can be no other record's.
@@ -54,6 +55,8 @@ class Document:
     extracted_at: str | None
     airbyte_id: str | None
     takes_over: bool
+    frame: Frame | None = None
+    line_number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +93,17 @@ class DocumentReader:
 
     def __init__(self, stream: DestinationStream, config: Config) -> None:
         self._stream = stream
-        self._text_paths = tuple(map(FieldPath, stream.text_fields))
-        self._metadata_paths = tuple(map(FieldPath, stream.metadata_fields))
         self._mappings = config.processing.field_name_mappings
+        self._text = TextReader(stream.text_format, stream.text_fields, self._mappings)
+        self._without_text = config.processing.records_without_text
+        self._metadata_paths = tuple(map(FieldPath, stream.metadata_fields))
         self._vector_name = config.indexing.vector_name
         self._max_payload = config.processing.max_payload_bytes
         embedding = config.embedding
         self._from_field = embedding if isinstance(embedding, FromField) else None
         columns = (name for path in stream.primary_key for name in (path[0], ".".join(path)))
         self._kept = frozenset(map(self._stored_name, columns))
-        self._text_names = tuple(self._stored_name(path.text) for path in self._text_paths)
+        self._text_names = tuple(map(self._stored_name, sources(stream.text_format, stream.text_fields)))
         self._plain = is_plain_identifier(stream.descriptor)
         chunk_text = None if config.omit_raw_text else config.indexing.text_field
         # Where the chunk's text goes, another column of that name cannot be; a text field is in the chunk itself.
@@ -109,7 +113,7 @@ class DocumentReader:
         """The operation a record asks for.
 
         Raises:
-            ConfigError: the record's vector is missing or does not fit.
+            ConfigError: the record's vector is missing or does not fit, or the record has no text and must have one.
         """
         stream, data = self._stream, record.data
         exact = self._exact(record)
@@ -124,8 +128,10 @@ class DocumentReader:
             data = dict(data)
             if data.pop(self._from_field.field_name, None) is None and deleted:
                 return Skip(stream, "deleted")
-        text = self._text(data)
-        if not text and not self._from_field:
+        said = self._text.read(data)
+        if not said.anything and not self._from_field and self._without_text != "store":
+            if self._without_text == "fail":
+                raise self._no_text(line_number)
             if stream.is_dedup and key:
                 return Delete(stream, key, cursor, airbyte_id if takes_over else None, "no_text")
             return Skip(stream, "no_text")
@@ -139,7 +145,7 @@ class DocumentReader:
                 stream=stream,
                 key=key,
                 cursor=cursor,
-                text=text,
+                text=said.text,
                 given=self._given(record.data, line_number),
                 metadata=metadata,
                 metadata_bytes=size,
@@ -147,6 +153,8 @@ class DocumentReader:
                 extracted_at=_timestamp(record.emitted_at),
                 airbyte_id=airbyte_id,
                 takes_over=takes_over,
+                frame=said.frame,
+                line_number=line_number,
             )
         )
 
@@ -168,7 +176,7 @@ class DocumentReader:
 
     def _stored_name(self, name: str) -> str:
         """The name that a selected field has in the payload."""
-        return next(iter(_renamed({name: None}, self._mappings)))
+        return next(iter(renamed({name: None}, self._mappings)))
 
     def _given(self, data: Mapping[str, Any], line_number: int) -> Vectors:
         if self._from_field is None:
@@ -182,15 +190,18 @@ class DocumentReader:
                 f"{error}; check embedding.field_name and embedding.dimensions, or the source."
             ) from None
 
-    def _text(self, data: Mapping[str, Any]) -> str:
-        """One line `field: value` for each text field that says something, as Airbyte's connector writes it."""
-        return _lines(_renamed(select(data, self._text_paths), self._mappings)).strip()
+    def _no_text(self, line_number: int) -> ConfigError:
+        fields = ", ".join(sources(self._stream.text_format, self._stream.text_fields)) or "any field"
+        return ConfigError(
+            f"The record on line {line_number} (stream '{self._stream.descriptor}') has no text in {fields}; correct it at "
+            "the source, choose other text fields, or set processing.records_without_text to skip or store."
+        )
 
     def _metadata(self, data: Mapping[str, Any], changes: list[Change], own: int) -> tuple[Mapping[str, Any], int]:
         """What is stored beside the text, and its size with the notes and `own`, which nothing can take out."""
         selected = select(data, self._metadata_paths)
         selected |= self._unselected_key(data, selected)
-        selected = _renamed(selected, self._mappings)
+        selected = renamed(selected, self._mappings)
         metadata = {}
         for name, value in selected.items():
             if name in self._taken:
@@ -233,50 +244,28 @@ class DocumentReader:
 def missing_text_fields(stream: DestinationStream) -> ConfigError | None:
     """The error for a stream of whose schema no configured text field can come; None when all is well."""
     properties = stream.json_schema.get("properties")
-    if not stream.text_fields or not isinstance(properties, dict) or not properties:
+    fields = sources(stream.text_format, stream.text_fields)
+    if not fields or not isinstance(properties, dict) or not properties:
         return None
-    if any(FieldPath(path).may_exist(stream.json_schema) for path in stream.text_fields):
+    if any(FieldPath(path).may_exist(stream.json_schema) for path in fields):
         return None
     known = ", ".join(sorted(properties)[:20]) + (", …" if len(properties) > 20 else "")  # noqa: PLR2004 -- a line's worth
+    place = "processing.text_fields"
+    if isinstance(stream.text_format, TemplateFormat):
+        place = (
+            f"{place} and processing.text_format.template"
+            if stream.text_format.parsed.holds_chunk
+            else ("processing.text_format.template")
+        )
     return ConfigError(
-        f"None of the text fields ({', '.join(stream.text_fields)}) exists in stream '{stream.descriptor}', whose fields "
-        f"are: {known}; change processing.text_fields. Nothing was written."
+        f"None of the text fields ({', '.join(fields)}) exists in stream '{stream.descriptor}', whose fields "
+        f"are: {known}; change {place}. Nothing was written."
     )
 
 
 def json_bytes(value: Any) -> int:
     """The size of a storable value as JSON."""
     return len(orjson.dumps(value))
-
-
-def _renamed(fields: dict[str, Any], mappings: Sequence[FieldNameMapping]) -> dict[str, Any]:
-    for mapping in mappings:
-        if mapping.from_field in fields:
-            fields[mapping.to_field] = fields.pop(mapping.from_field)
-    return fields
-
-
-def _lines(fields: Mapping[str, Any], depth: int = 0) -> str:
-    """One line for each field that says something."""
-    lines = []
-    for name, value in fields.items():
-        said = _said(value, depth)
-        if said.strip():
-            lines.append(f"{clean_text(name)}: {said}\n")
-    return "".join(lines)
-
-
-def _said(value: Any, depth: int) -> str:
-    """What a value says as text; nothing for null."""
-    if value is None:
-        return ""
-    if isinstance(value, dict | list):
-        if depth >= DEEPEST:
-            return clean_text(json.dumps(value, ensure_ascii=False))
-        if isinstance(value, dict):
-            return "\n" + _lines(value, depth + 1)
-        return "\n".join(filter(str.strip, map(_said, value, repeat(depth + 1))))
-    return clean_text(value) if isinstance(value, str) else str(value)
 
 
 def _timestamp(milliseconds: int | None) -> str | None:

@@ -34,6 +34,11 @@ def nulled(field: str, reason: str) -> Change:
     return {"field": field, "change": "NULLED", "reason": reason}
 
 
+def truncated(field: str, reason: str) -> Change:
+    """An entry for `_ab_meta.changes` about a field of which a part is left."""
+    return {"field": field, "change": "TRUNCATED", "reason": reason}
+
+
 class FieldPath:
     """One configured path, compiled once."""
 
@@ -206,7 +211,7 @@ def _storable_number(number: float, field: str, changes: list[Change]) -> float 
 def _storable_text(text: str, field: str, changes: list[Change]) -> str:
     stored = whole(text)
     if stored != text:
-        note({"field": field, "change": "TRUNCATED", "reason": "DESTINATION_SERIALIZATION_ERROR"}, changes)
+        note(truncated(field, "DESTINATION_SERIALIZATION_ERROR"), changes)
     return stored
 
 

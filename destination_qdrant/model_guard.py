@@ -9,17 +9,30 @@ A note may have been written by anybody, so its texts are shown cut.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .config import CodeSplitter, Config, FromField, MarkdownSplitter
+from .config import (
+    CodeSplitter,
+    Config,
+    FromField,
+    MarkdownSplitter,
+    StreamProcessing,
+    TemplateFormat,
+    TextFormat,
+    TextSplitter,
+    ValuesFormat,
+    WholeText,
+)
 from .errors import ConfigError
 from .vectors import UNNAMED
 
 _UNNAMED_LABEL = "unnamed"
 _SHOWN_AT_MOST = 200
+_LONGEST_TEMPLATE = 60
 _TYPES: Mapping[str, type] = {"model": str, "dimensions": int, "chunking": str}
 
 
@@ -47,23 +60,42 @@ def making(config: Config, model: str, dimensions: int) -> Making:
     return Making(model, dimensions, _chunking(config))
 
 
+def noted(note: Mapping[str, Any] | None, name: str) -> Making | None:
+    """How the vectors `name` of a collection were made, where model and dimensions are noted."""
+    parts = _readable(_entry(note, name))
+    if "model" not in parts or "dimensions" not in parts:
+        return None
+    return Making(parts["model"], parts["dimensions"], parts.get("chunking"))
+
+
 def judge(note: Mapping[str, Any] | None, name: str, now: Making, *, guarded: bool) -> Judgement:
     """Compare a note about the vector `name` with how vectors are made now.
 
     Raises:
         ConfigError: vectors of another model are there, and `indexing.model_guard` is on.
     """
-    known = (note or {}).get("embedding")
-    known = known if isinstance(known, Mapping) else {}
-    label = _UNNAMED_LABEL if name == UNNAMED else name
-    noted = known.get(label)
-    noted = noted if isinstance(noted, Mapping) else {}
-    entry = {**noted, **asdict(now)}
-    if entry == noted:
+    known = _known(note)
+    label, found = _label(name), _entry(note, name)
+    entry = {**found, **asdict(now)}
+    if entry == found:
         return Judgement()
     others = [other for other, parts in known.items() if other != label and isinstance(parts, Mapping)]
-    warnings = _changed(_readable(noted), now, guarded=guarded), _beside(others)
+    warnings = _changed(_readable(found), now, guarded=guarded), _beside(others)
     return Judgement({**(note or {}), "embedding": {**known, label: entry}}, " ".join(filter(None, warnings)))
+
+
+def _label(name: str) -> str:
+    return _UNNAMED_LABEL if name == UNNAMED else name
+
+
+def _known(note: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    known = (note or {}).get("embedding")
+    return known if isinstance(known, Mapping) else {}
+
+
+def _entry(note: Mapping[str, Any] | None, name: str) -> Mapping[str, Any]:
+    entry = _known(note).get(_label(name))
+    return entry if isinstance(entry, Mapping) else {}
 
 
 def _readable(noted: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -119,14 +151,48 @@ def _of(model: str | None, dimensions: int | None) -> str:
 
 
 def _chunking(config: Config) -> str:
-    """Everything that decides where text is cut, short enough to be read."""
+    """Everything that decides where text is cut and what stands around it, short enough to be read.
+
+    What was not there when notes began says nothing by default, so that no note changes by itself.
+    """
     processing = config.processing
-    splitter = processing.text_splitter
+    said = [f"{processing.chunk_size} tokens", *_splitting(processing.text_splitter, processing.chunk_overlap)]
+    said += _form(processing.text_format)
+    own = [each for each in processing.streams if each.own_text_format or each.own_text_splitter]
+    if own:
+        which = [(each.namespace, each.name, _own(each)) for each in own]
+        said.append(f"some streams otherwise ({_digest(json.dumps(sorted(which, key=repr)))})")
+    return ", ".join(said)
+
+
+def _splitting(splitter: TextSplitter, overlap: int) -> list[str]:
+    if isinstance(splitter, WholeText):
+        return ["whole texts"]
     if isinstance(splitter, MarkdownSplitter):
-        where = f"Markdown headings to level {splitter.split_level}"
+        path = " with their path" if splitter.heading_path else ""
+        where = f"Markdown headings to level {splitter.split_level}{path}"
     elif isinstance(splitter, CodeSplitter):
         where = f"code in {splitter.language}"
     else:
         kept = "kept" if splitter.keep_separator else "dropped"
         where = f"separators {' '.join(map(json.dumps, splitter.parsed))} {kept}"
-    return f"{processing.chunk_size} tokens, {processing.chunk_overlap} repeated, {where}"
+    return [f"{overlap} repeated", where]
+
+
+def _form(form: TextFormat) -> list[str]:
+    if isinstance(form, ValuesFormat):
+        return ["values alone"]
+    if isinstance(form, TemplateFormat):
+        shown = json.dumps(form.template, ensure_ascii=False)
+        return [f"template {shown if len(shown) <= _LONGEST_TEMPLATE else _digest(shown)}"]
+    return []
+
+
+def _own(stream: StreamProcessing) -> list[str]:
+    """What a stream has for itself; the overlap is for all of them."""
+    splitter = _splitting(stream.own_text_splitter, 0) if stream.own_text_splitter else []
+    return [*splitter, *(_form(stream.own_text_format) or ["names"] if stream.own_text_format else [])]
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

@@ -7,8 +7,16 @@ from typing import Any
 import pytest
 from builders import config_with
 
-from destination_qdrant.catalog import Catalog, DestinationStream, read_catalog
-from destination_qdrant.config import Config, parse_config
+from destination_qdrant.catalog import Catalog, DestinationStream, read_catalog, settings_without_stream
+from destination_qdrant.config import (
+    Config,
+    FieldsFormat,
+    SeparatorSplitter,
+    TemplateFormat,
+    ValuesFormat,
+    WholeText,
+    parse_config,
+)
 from destination_qdrant.errors import ConfigError, SystemFault
 from destination_qdrant.protocol import Descriptor
 
@@ -67,6 +75,8 @@ def test_stream_is_read_with_everything_it_asks_for(config: Config) -> None:
                 collection="documents",
                 text_fields=("body",),
                 metadata_fields=("id", "title"),
+                text_format=FieldsFormat(),
+                text_splitter=SeparatorSplitter(),
             ),
         )
     )
@@ -103,6 +113,72 @@ def test_only_append_dedup_deduplicates(config: Config, mode: str, *, is_dedup: 
     stream = read_one(config, destination_sync_mode=mode, primary_key=[["id"]])
 
     assert (stream.sync_mode, stream.is_dedup) == (mode, is_dedup)
+
+
+OWN_SETTINGS = [
+    {"name": "s", "text_fields": ["everywhere"], "text_splitter": {"mode": "none"}},
+    {"name": "s", "namespace": "n", "metadata_fields": ["here"], "text_format": {"mode": "values"}},
+    {"name": "t", "namespace": "n", "text_fields": ["there"]},
+]
+
+
+def config_with_streams(*entries: Json) -> Config:
+    return parse_config(
+        {
+            "processing": {
+                "chunk_size": 500,
+                "text_fields": ["body"],
+                "metadata_fields": ["id"],
+                "text_format": {"mode": "template", "template": "{body}"},
+                "streams": list(entries),
+            },
+            "embedding": {"mode": "fake"},
+            "indexing": {"url": "http://localhost:6333", "collection": "documents"},
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "namespace", "text", "metadata", "form", "splitter"),
+    [
+        ("s", None, "everywhere", "id", TemplateFormat(template="{body}"), WholeText()),
+        ("s", "m", "everywhere", "id", TemplateFormat(template="{body}"), WholeText()),
+        ("s", "n", "body", "here", ValuesFormat(), SeparatorSplitter()),
+        ("t", "n", "there", "id", TemplateFormat(template="{body}"), SeparatorSplitter()),
+        ("t", None, "body", "id", TemplateFormat(template="{body}"), SeparatorSplitter()),
+        ("u", "n", "body", "id", TemplateFormat(template="{body}"), SeparatorSplitter()),
+    ],
+)
+def test_settings_of_a_stream_are_those_of_its_namespace_or_of_its_name_or_of_all(
+    name: str, namespace: str | None, text: str, metadata: str, form: object, splitter: object
+) -> None:
+    stream = read_one(config_with_streams(*OWN_SETTINGS), name=name, namespace=namespace)
+
+    assert (stream.text_fields, stream.metadata_fields) == ((text,), (metadata,))
+    assert (stream.text_format, stream.text_splitter) == (form, splitter)
+
+
+@pytest.mark.parametrize(
+    ("streams", "told"),
+    [
+        ([("s", "n"), ("t", "n")], ""),
+        ([("s", "m"), ("t", "n")], "'n.s', which"),
+        ([("s", None), ("t", None)], "'n.s', 'n.t', which"),
+        ([], "'s', 'n.s', 'n.t', which"),
+    ],
+)
+def test_settings_for_streams_that_are_not_there_are_told(streams: list[tuple[str, str | None]], told: str) -> None:
+    config = config_with_streams(*OWN_SETTINGS)
+    warning = settings_without_stream(read_catalog({"streams": [entry(*each) for each in streams]}, config), config)
+
+    assert (warning == "") == (not told)
+    assert warning.startswith(f"processing.streams has settings for {told}" if told else "")
+
+
+def test_of_many_settings_without_a_stream_ten_are_named() -> None:
+    config = config_with_streams(*({"name": f"s{number}"} for number in range(12)))
+
+    assert "'s8', 's9' and 2 more, which the catalog" in settings_without_stream(Catalog(()), config)
 
 
 @pytest.mark.parametrize("raw", [None, [], {}, {"streams": None}, {"streams": {}}])

@@ -18,10 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from destination_qdrant import chunking
-from destination_qdrant.chunking import Chunk, Splitter, TextSplitter
-from destination_qdrant.config import CodeSplitter, MarkdownSplitter, SeparatorSplitter
+from destination_qdrant import chunking, gauge
+from destination_qdrant.chunking import Chunk, Splitter, TextTooLongError
+from destination_qdrant.config import CodeSplitter, MarkdownSplitter, SeparatorSplitter, TextSplitter, WholeText
 from destination_qdrant.embedding.base import TextLimit
+from destination_qdrant.frames import Frame
 from destination_qdrant.tokens import cl100k
 
 LANGUAGES = get_args(CodeSplitter.model_fields["language"].annotation)
@@ -237,7 +238,7 @@ def test_blocks_of_a_long_text_join_without_a_seam(monkeypatch: pytest.MonkeyPat
     """What is tokenised block by block comes out as if tokenised at once."""
     text = "".join(f"{n:x}." for n in range(20_000))
     whole = Splitter(SeparatorSplitter(), chunk_size=64, chunk_overlap=8).split(text)
-    monkeypatch.setattr(chunking, "_BLOCK", 2_048)
+    monkeypatch.setattr(gauge, "_BLOCK", 2_048)
     blocks = Splitter(SeparatorSplitter(), chunk_size=64, chunk_overlap=8).split(text)
 
     assert uncovered(text, texts_of(blocks)) == ""
@@ -245,8 +246,8 @@ def test_blocks_of_a_long_text_join_without_a_seam(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_block_of_fewer_tokens_than_a_window_is_one_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunking, "_BLOCK", 64)
-    monkeypatch.setattr(chunking, "_BLOCK_PER_TOKEN", 1)
+    monkeypatch.setattr(gauge, "_BLOCK", 64)
+    monkeypatch.setattr(gauge, "_BLOCK_PER_TOKEN", 1)
     text = "-" * 5_000
     chunks = texts_of(Splitter(SeparatorSplitter(), chunk_size=40, chunk_overlap=5).split(text))
 
@@ -276,6 +277,10 @@ def test_a_million_blanks_in_a_row_are_survived(how: TextSplitter, run: str) -> 
     text = "a" + run * 1_100_000 + "bc"
 
     assert solid("".join(texts_of(Splitter(how, chunk_size=8191).split(text)))) == "abc"
+
+
+def test_no_chunk_is_a_blank_that_fills_it_to_the_token() -> None:
+    assert texts_of(Splitter(SeparatorSplitter(), chunk_size=1).split("< \n#")) == ["<", "#"]
 
 
 def test_lone_surrogates_do_not_crash() -> None:
@@ -378,6 +383,262 @@ def test_a_huge_markdown_section_is_cut_at_paragraphs_lines_and_words() -> None:
     assert uncovered(text, chunks) == ""
     assert chunks[0] == "# Small\nfine"
     assert chunks[-1] == "# End\nfine"
+
+
+# --- headings above a chunk ---------------------------------------------------------------------------------
+
+GUIDE = f"""# Guide
+{"intro " * 12}
+## Install
+{"before " * 12}
+### Linux
+{"linux " * 12}
+
+{"penguin " * 12}
+## Use
+{"using " * 12}
+# Notes
+{"note " * 12}""".strip()
+HEADED = MarkdownSplitter(split_level=3, heading_path=True)
+
+
+def test_chunks_begin_with_the_headings_above_them_but_not_with_their_own() -> None:
+    chunks = texts_of(Splitter(HEADED, chunk_size=32).split(GUIDE))
+
+    assert [chunk.rsplit("\n", 1)[0] for chunk in chunks] == [
+        "# Guide",
+        "Guide\n\n## Install",
+        "Guide > Install\n\n### Linux",
+        "Guide > Install > Linux\n",
+        "Guide\n\n## Use",
+        "# Notes",
+    ]
+
+
+def test_a_text_that_fits_gets_no_path() -> None:
+    assert texts_of(Splitter(HEADED, chunk_size=1000).split(GUIDE)) == [GUIDE]
+
+
+def test_a_text_without_headings_is_cut_as_ever() -> None:
+    plain = Splitter(MarkdownSplitter(), chunk_size=100, chunk_overlap=10).split(PROSE)
+
+    assert Splitter(MarkdownSplitter(heading_path=True), chunk_size=100, chunk_overlap=10).split(PROSE) == plain
+
+
+def test_headings_deeper_than_the_cuts_are_in_the_path() -> None:
+    text = f"# A\n#### Deep\n{'one ' * 40}"
+
+    *_, last = texts_of(Splitter(MarkdownSplitter(heading_path=True), chunk_size=24).split(text))
+
+    assert last.startswith("A > Deep\n\none")
+
+
+def test_the_first_heading_of_a_field_stands_behind_its_name() -> None:
+    text = f"title: T\nbody: # Guide\n{'word ' * 40}"
+    splitter = Splitter(HEADED, chunk_size=24, labelled=True)
+
+    assert texts_of(splitter.split(text))[-1].startswith("Guide\n\nword")
+    assert texts_of(Splitter(HEADED, chunk_size=24).split(text))[-1].startswith("word")
+
+
+def test_repeated_paragraphs_get_the_headings_of_their_own_place() -> None:
+    paragraph = "the same words " * 8
+    text = "\n\n".join(f"# Part {number}\n\n{paragraph}\n\n{paragraph}" for number in range(5))
+    chunks = texts_of(Splitter(HEADED, chunk_size=36).split(text))
+
+    assert [chunk.splitlines()[0] for chunk in chunks] == [
+        line for number in range(5) for line in (f"# Part {number}", f"Part {number}")
+    ]
+
+
+def test_a_long_path_loses_its_beginning_and_never_the_chunk() -> None:
+    text = f"# {'very ' * 12}long\n## {'rather ' * 4}long\n### Short\n{'word ' * 40}"
+    chunks = texts_of(Splitter(HEADED, chunk_size=24).split(text))
+
+    assert chunks[-1].startswith(f"{'rather ' * 4}long > Short\n\nword")
+    assert sum(chunk.count("word") for chunk in chunks) == 40
+
+
+def test_a_path_of_fewer_letters_may_be_of_more_tokens() -> None:
+    """Room is left for the longest path by bytes; one that needs more gives way to the chunk."""
+    text = f"# {'internationalization ' * 4}\n# {'x1🎉' * 5} tail\n{'word ' * 200}"
+    chunks = texts_of(Splitter(HEADED, chunk_size=60).split(text))
+
+    assert max(map(cl100k().count, chunks)) <= 60
+    assert sum(chunk.count("word") for chunk in chunks) == 200
+    assert {chunk.splitlines()[0].partition(" ")[0] for chunk in chunks} == {"#", "tail"}
+
+
+def test_a_heading_that_is_too_long_alone_loses_its_first_words() -> None:
+    text = f"# {' '.join(f'w{number}' for number in range(12))}\n{'word ' * 40}"
+
+    assert re.match(r"w\d+( w\d+)* w11\n\nword", texts_of(Splitter(HEADED, chunk_size=24).split(text))[-1])
+
+
+# --- what stands around every chunk -------------------------------------------------------------------------
+
+
+def frame(before: str, after: str = "", *, title: str = "", kind: str = "") -> Frame:
+    """`{title}` before `{chunk}` before `{kind}`, with these words between."""
+    return Frame(("", before, after, ""), (title, "", kind), 1)
+
+
+def test_each_chunk_stands_in_the_frame() -> None:
+    text = " ".join(f"w{number}" for number in range(60))
+    chunks = texts_of(Splitter(SeparatorSplitter(), chunk_size=30).split(text, frame(": ", " #", title="T", kind="k")))
+
+    assert len(chunks) > 2
+    assert all(chunk.startswith("T: w") and chunk.endswith(" #k") for chunk in chunks)
+    assert " ".join(chunk[3:-3] for chunk in chunks) == text
+
+
+def test_a_frame_without_text_is_the_text() -> None:
+    splitter = Splitter(SeparatorSplitter(), chunk_size=8)
+    said = frame(": ", title="one two three four five six seven eight nine")
+
+    assert texts_of(splitter.split(" ", frame(": ", title="T"))) == ["T:"]
+    assert " ".join(texts_of(splitter.split("", said))) == f"{said.values[0]}:"
+    assert splitter.split(" ", frame(": ")) == ()
+
+
+def test_a_frame_too_large_is_cut_to_half_of_a_chunk_its_values_to_one_length() -> None:
+    said = frame("\n", "\n", title=" ".join(["title"] * 100), kind=" ".join(["kinds"] * 100))
+    text = " ".join(["word"] * 200)
+    chunks = texts_of(Splitter(SeparatorSplitter(), chunk_size=40).split(text, said))
+    titles, bodies, kinds = zip(*(chunk.split("\n") for chunk in chunks), strict=True)
+
+    assert " ".join(bodies) == text
+    assert {cl100k().count(f"{title}\n\n{kind}") for title, kind in zip(titles, kinds, strict=True)} == {20}
+    assert {abs(len(title) - len(kind)) for title, kind in zip(titles, kinds, strict=True)} == {0}
+
+
+def test_a_long_frame_around_a_text_that_fits_with_it_is_not_cut() -> None:
+    said = frame(": ", title="a title of several words")
+
+    assert texts_of(Splitter(SeparatorSplitter(), chunk_size=8).split("x y", said)) == [f"{said.values[0]}: x y"]
+
+
+@pytest.mark.parametrize(("size", "shown"), [(5, "one:🧑"), (4, ":🧑"), (3, "🧑")])
+def test_a_chunk_with_room_for_a_character_only_has_less_of_its_frame(size: int, shown: str) -> None:
+    """That character is three tokens, a word or a sign is one."""
+    chunks = texts_of(Splitter(SeparatorSplitter(), chunk_size=size).split("🧑🧑", frame(":", title="one two three")))
+
+    assert chunks == [shown, shown]
+
+
+@pytest.mark.parametrize(("words", "fits"), [("x", True), (" the words of a template ", False)])
+def test_the_words_of_a_template_leave_half_of_a_chunk(words: str, *, fits: bool) -> None:
+    splitter = Splitter(SeparatorSplitter(), chunk_size=8)
+
+    assert splitter.leaves_room_for_text(frame(words, title="of no matter here " * 9)) == fits
+    assert Splitter(SeparatorSplitter(), chunk_size=80).leaves_room_for_text(frame(words))
+
+
+def test_a_path_of_headings_stands_in_the_frame() -> None:
+    chunks = texts_of(Splitter(HEADED, chunk_size=40).split(GUIDE, frame("\n\n", title="Title")))
+
+    assert chunks[3].startswith("Title\n\nGuide > Install > Linux\n\npenguin")
+    assert max(map(cl100k().count, chunks)) <= 40
+
+
+FRAMES = st.none() | st.builds(
+    lambda words, values, place: Frame(words, (*values[:place], "", *values[place + 1 :]), place),
+    st.tuples(*[st.sampled_from(["", " ", ": ", "\n\n", "\n# ", "🎉"])] * 4),
+    st.tuples(*[TEXTS | st.sampled_from(["", "T", "word " * 50, "🎉" * 30])] * 3),
+    st.integers(0, 2),
+)
+MARKED = st.lists(
+    st.one_of(WORDS, GLUE, st.sampled_from(["\n# Über uns ", "\n## 🎉🎉🎉\n", "\n```\n", "\n~~~~\n"])), max_size=60
+).map("".join)
+HEADING_PATHS = st.builds(MarkdownSplitter, split_level=st.integers(1, 6), heading_path=st.just(True))
+
+
+@settings(deadline=None)
+@given(
+    text=MARKED,
+    how=KEEPING | HEADING_PATHS | st.just(WholeText()),
+    said=FRAMES,
+    size=st.integers(1, 40),
+    limit=st.none() | st.builds(TextLimit, st.integers(4, 40), st.none() | st.just(word_pieces)),
+    overlap=st.integers(0, 3),
+)
+def test_no_chunk_exceeds_its_size_with_all_that_stands_around_its_text(
+    text: str, how: TextSplitter, said: Frame | None, size: int, limit: TextLimit | None, overlap: int
+) -> None:
+    splitter = Splitter(how, chunk_size=size, chunk_overlap=min(overlap, size - 1), limit=limit)
+    chunks = texts_of(splitter.split(text, said))
+    tokenizers = [(cl100k().count, size)]
+    if limit:
+        tokenizers.append((limit.count or cl100k().count, limit.tokens))
+
+    assert [chunk for chunk in chunks for count, most in tokenizers if count(chunk) > most and len(chunk) > 1] == []
+    assert [chunk for chunk in chunks if not chunk.strip()] == []
+
+
+@settings(deadline=None)
+@given(text=MARKED, how=HEADING_PATHS, size=st.integers(12, 40), overlap=st.integers(0, 3))
+def test_paths_take_nothing_from_the_text(text: str, how: MarkdownSplitter, size: int, overlap: int) -> None:
+    """A chunk is a path and a slice of the text; without the path, the slices cover it."""
+    chunks = texts_of(Splitter(how, chunk_size=size, chunk_overlap=overlap).split(text))
+    slices = [chunk if chunk in text else chunk.partition("\n\n")[2] for chunk in chunks]
+
+    assert uncovered(text, slices) == ""
+
+
+# --- whole texts --------------------------------------------------------------------------------------------
+
+
+def test_a_whole_text_that_fits_is_one_chunk() -> None:
+    text = " a\n\nb " * 50
+
+    assert Splitter(WholeText(), chunk_size=500).split(text) == (Chunk(0, text.strip()),)
+
+
+@pytest.mark.parametrize("text", [PROSE, "0123456789abcdef" * 500, "🧑‍🚀🎉🇩🇪👍🏽" * 40, "漢字かな交じり文" * 90])
+def test_a_whole_text_is_cut_to_the_token_and_not_inside_a_character(text: str) -> None:
+    (chunk,) = Splitter(WholeText(), chunk_size=101).split(text)
+    longer = text[: len(chunk.text) + 1]
+
+    assert (chunk.index, chunk.truncated) == (0, True)
+    assert text.startswith(chunk.text)
+    assert cl100k().count(chunk.text) <= 101
+    assert cl100k().count(longer) > 101 or cl100k().count(chunk.text) == 101
+
+
+def test_a_whole_text_fills_a_model_of_another_tokenizer_and_a_frame() -> None:
+    said = frame(": ", title="T")
+    (own,) = Splitter(WholeText(), chunk_size=500, limit=TextLimit(60, word_pieces)).split(PROSE)
+    (framed,) = Splitter(WholeText(), chunk_size=51).split(PROSE, said)
+
+    assert (word_pieces(own.text), own.truncated) == (60, True)
+    assert framed.text.startswith("T: ")
+    assert PROSE.startswith(framed.text[3:])
+    assert (cl100k().count(framed.text), framed.truncated) == (51, True)
+
+
+@pytest.mark.parametrize("limit", [None, TextLimit(8191, lambda text: 9000 * (len(text) > 1))])
+def test_a_whole_text_that_fits_nowhere_is_its_first_character(limit: TextLimit | None) -> None:
+    assert Splitter(WholeText(), chunk_size=1, limit=limit).split("🧑‍🚀🎉") == (Chunk(0, "🧑", truncated=True),)
+
+
+def test_a_text_that_is_too_long_is_refused_where_it_must_be_whole() -> None:
+    splitter = Splitter(WholeText(when_too_long="fail"), chunk_size=3)
+
+    assert texts_of(splitter.split("one two three")) == ["one two three"]
+    with pytest.raises(TextTooLongError):
+        splitter.split("one two three four")
+
+
+@pytest.mark.parametrize("how", [WholeText(), MarkdownSplitter(heading_path=True), SeparatorSplitter()])
+@pytest.mark.parametrize(
+    "text",
+    ["# A\na" + " " * 1_100_000 + "bc", "# A\n" + "x" * 300_000, "# A\n" * 50_000, "```\n#" + "🎉" * 20_000],
+    ids=["blanks", "one line", "headings", "emoji"],
+)
+def test_hostile_texts_are_survived_in_a_frame_of_the_same_kind(how: TextSplitter, text: str) -> None:
+    chunks = texts_of(Splitter(how, chunk_size=500).split(text, frame(" ", title=text)))
+
+    assert max(map(cl100k().count, chunks)) <= 500
 
 
 # --- languages ----------------------------------------------------------------------------------------------

@@ -26,9 +26,9 @@ from destination_qdrant.documents import (
     missing_text_fields,
 )
 from destination_qdrant.errors import ConfigError
-from destination_qdrant.identity import record_key, run_ids
+from destination_qdrant.identity import record_key
 from destination_qdrant.payload import RESERVED
-from destination_qdrant.points import EmbeddedChunk, PointFormat, to_points
+from destination_qdrant.points import PointFormat, place, to_point
 from destination_qdrant.protocol import Descriptor, Record, read_message
 from destination_qdrant.vectors import UNNAMED, Dense
 
@@ -174,6 +174,79 @@ def test_record_without_text_removes_its_old_chunks_where_one_key_has_one_versio
 
     assert isinstance(operation, Delete)
     assert (operation.because, operation.key, operation.cursor) == ("no_text", record_key({"id": 1}, (("id",),)), "7")
+
+
+@pytest.mark.parametrize("mode", ["append", "overwrite", "append_dedup"])
+def test_record_without_text_is_stored_where_the_user_wants_it(mode: str) -> None:
+    document = document_of({"id": 1, "body": " "}, mode, text_fields=["body"], records_without_text="store")
+
+    assert (document.text, document.given, document.metadata) == ("", {}, {"id": 1, "body": " "})
+    assert (document.key is not None) == (mode == "append_dedup")
+
+
+@pytest.mark.parametrize(
+    ("processing", "named"),
+    [
+        ({"text_fields": ["body", "more"]}, "body, more"),
+        ({}, "any field"),
+        ({"text_format": {"mode": "template", "template": "On {title}: {body}"}}, "title, body"),
+    ],
+)
+def test_record_without_text_ends_the_sync_where_the_user_wants_it(processing: Json, named: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read({"title": None, "other": {"secret": ""}}, records_without_text="fail", **processing)
+
+    assert caught.value.message == (
+        f"The record on line 5 (stream 'users') has no text in {named}; correct it at the source, choose other text "
+        "fields, or set processing.records_without_text to skip or store."
+    )
+
+
+@pytest.mark.parametrize("without_text", ["skip", "store", "fail"])
+def test_deleted_row_is_deleted_whatever_becomes_of_records_without_text(without_text: str) -> None:
+    data = {"id": 1, "_ab_cdc_deleted_at": "2024"}
+    operation = read(data, "append_dedup", text_fields=["body"], records_without_text=without_text)
+
+    assert isinstance(operation, Delete)
+    assert operation.because == "deleted"
+
+
+@pytest.mark.parametrize("without_text", ["store", "fail"])
+def test_record_with_a_vector_needs_no_text(without_text: str) -> None:
+    document = document_of({"vector": [1, 2], "body": None}, embedding=FROM_FIELD, records_without_text=without_text)
+
+    assert (document.text, document.given) == ("", {UNNAMED: Dense.of([1, 2])})
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Forms of the text
+
+
+AROUND = {"mode": "template", "template": "{title}: {chunk}"}
+
+
+def test_text_is_made_by_the_form_and_the_fields_of_the_stream() -> None:
+    data = {"title": "T", "body": "B"}
+    around = document_of(data, text_fields=["body"], text_format=AROUND)
+
+    assert document_of(data, text_format={"mode": "values"}, text_fields=["body", "title"]).text == "B\n\nT"
+    assert document_of(data, text_format={"mode": "template", "template": "{title}: {body}"}).text == "T: B"
+    assert (around.text, around.frame and around.frame.around("…"), around.line_number) == ("B", "T: …", 5)
+    assert document_of(data).frame is None
+    assert document_of({"title": "T"}, text_fields=["body"], text_format=AROUND).text == ""
+
+
+def test_fields_of_a_template_are_those_of_the_record_and_not_their_new_names() -> None:
+    mappings = [{"from_field": "title", "to_field": "body"}]
+    form = {"mode": "template", "template": "{title}|{body}"}
+
+    assert document_of({"title": "T"}, text_format=form, field_name_mappings=mappings).text == "T|"
+
+
+def test_fields_of_a_template_leave_a_payload_that_is_too_large_first() -> None:
+    data = {"id": 1, "body": "b" * 2 * MIB, "html": "h" * 900_000, "title": "T" * 300_000}
+
+    assert left_out(document_of(data, text_fields=["body"], text_format=AROUND)) == ["body", "title"]
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -449,10 +522,9 @@ def test_twenty_thousand_fields_that_cannot_be_stored_are_few_notes(value: str) 
 
 
 def longest_payload(document: Document, cap: int) -> int:
-    form = PointFormat("f" * 32, 1_700_000_000_000, "text", omit_text=False, max_payload_bytes=cap, model="fake")
-    texts = [document.text, "short"]
-    chunks = [EmbeddedChunk(Chunk(index, text), {}) for index, text in enumerate(texts)]
-    found = to_points(document, chunks, count=len(texts), ids=run_ids("f" * 32, 1), form=form)
+    form = PointFormat("f" * 32, 1_700_000_000_000, "text", omit_text=False, max_payload_bytes=cap, fingerprint="fake")
+    chunks = [Chunk(0, document.text), Chunk(1, "short")]
+    found = (to_point(placed, {}, form) for placed in place(document, chunks, 1, form))
     return max(len(orjson.dumps(point.payload)) for point in found)
 
 
@@ -720,6 +792,32 @@ def test_text_fields_are_missing_if_no_record_of_the_schema_can_have_any(
     error = missing_text_fields(stream_of(config_of(text_fields=fields), schema=schema))
 
     assert (error is not None) == is_missing
+
+
+@pytest.mark.parametrize(
+    ("template", "fields", "told"),
+    [
+        (
+            "{b} {c.*}",
+            [],
+            "(b, c.*) exists in stream 'users', whose fields are: a; change processing.text_format.template.",
+        ),
+        ("{b} {a}", [], ""),
+        ("{b}: {chunk}", [], ""),
+        ("{a}: {chunk}", ["b"], ""),
+        (
+            "{c}: {chunk}",
+            ["b"],
+            "(b, c) exists in stream 'users', whose fields are: a; change processing.text_fields and",
+        ),
+    ],
+)
+def test_fields_of_a_template_are_text_fields(template: str, fields: list[str], told: str) -> None:
+    config = config_of(text_fields=fields, text_format={"mode": "template", "template": template})
+    error = missing_text_fields(stream_of(config, schema={"properties": {"a": {"type": "string"}}}))
+
+    assert (error is None) == (not told)
+    assert error is None or f"None of the text fields {told}" in error.message
 
 
 def test_missing_text_fields_are_told_with_the_fields_there_are() -> None:

@@ -143,11 +143,53 @@ def test_everything_that_decides_where_text_is_cut_is_in_the_fingerprint() -> No
             {"text_splitter": {"mode": "markdown", "split_level": 2}},
             {"text_splitter": {"mode": "code", "language": "go"}},
             {"text_splitter": {"mode": "code", "language": "rust"}},
+            {"text_splitter": {"mode": "none"}},
+            {"text_splitter": {"mode": "markdown", "heading_path": True}},
+            {"text_format": {"mode": "values"}},
+            {"text_format": {"mode": "template", "template": "{a}: {chunk}"}},
+            {"text_format": {"mode": "template", "template": "{a}\n{chunk}" + " and a word" * 9}},
+            {"text_format": {"mode": "template", "template": "{a}\n{chunk}" + " and a text" * 9}},
+            {"streams": [{"name": "s", "text_splitter": {"mode": "none"}}]},
+            {"streams": [{"name": "s", "text_splitter": {"mode": "none"}, "text_format": {"mode": "fields"}}]},
+            {"streams": [{"name": "s", "namespace": "n", "text_splitter": {"mode": "none"}}]},
+            {"streams": [{"name": "s", "text_format": {"mode": "values"}}]},
         )
     }
 
-    assert len(chunkings) == 10
+    assert len(chunkings) == 20
     assert '9 tokens, 0 repeated, separators "\\n" ". " kept' in chunkings
     assert making(config(), "fake", 1536).chunking == (
         '1000 tokens, 0 repeated, separators "\\n\\n" "\\n" " " "" dropped'
     )
+
+
+@pytest.mark.parametrize(
+    ("processing", "told"),
+    [
+        (
+            {"streams": [{"name": "s", "text_fields": ["a"]}], "text_format": {"mode": "fields"}},
+            '9 tokens, 0 repeated, separators "." kept',
+        ),
+        ({"text_splitter": {"mode": "none"}}, "9 tokens, whole texts"),
+        ({"text_splitter": {"mode": "none", "when_too_long": "fail"}, "chunk_overlap": 2}, "9 tokens, whole texts"),
+        (
+            {
+                "text_splitter": {"mode": "markdown", "heading_path": True},
+                "text_format": {"mode": "template", "template": 'A "{b}"\n{chunk}'},
+            },
+            '9 tokens, 0 repeated, Markdown headings to level 1 with their path, template "A \\"{b}\\"\\n{chunk}"',
+        ),
+        (
+            {"text_format": {"mode": "values"}, "streams": [{"name": "s", "text_format": {"mode": "fields"}}]},
+            '9 tokens, 0 repeated, separators "." kept, values alone, some streams otherwise (98643178)',
+        ),
+        (
+            {"text_format": {"mode": "template", "template": "{a} " * 99}, "text_splitter": {"mode": "none"}},
+            "9 tokens, whole texts, template b6c50d78",
+        ),
+    ],
+)
+def test_the_fingerprint_is_one_readable_line(processing: dict[str, Any], told: str) -> None:
+    dots = {"mode": "separator", "separators": ['"."'], "keep_separator": True}
+
+    assert making(_config({"chunk_size": 9, "text_splitter": dots, **processing}), "m", 3).chunking == told
