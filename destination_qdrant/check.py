@@ -9,7 +9,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
-from .collection import check_fits, check_model, index_warnings, missing_indexes, probe_dimensions, wanted_indexes
+from .collection import (
+    check_fits,
+    check_model,
+    index_warnings,
+    known_dimensions,
+    missing_indexes,
+    probe_dimensions,
+    settle_model,
+    wanted_indexes,
+)
 from .config import Config, FromField, parse_config
 from .embedding import create_embedder
 from .errors import TransientError
@@ -26,12 +35,13 @@ def check(raw_config: Any, *, deployment_mode: str = "") -> str:
     config = parse_config(raw_config, deployment_mode=deployment_mode)
     wanted_indexes(config)
     with closing(open_store(config.indexing, read_only=True)) as store:
+        config, settled = settle_model(store, config)
         info = store.describe()
-        dimensions, model = _probe(config)
+        dimensions, model = _probe(store, info, config)
         check_fits(info, config, dimensions, store.place)
         warnings = () if info is None else _check_existing(store, info, config, dimensions, model)
         state = "exists and fits" if info else "does not exist yet; the first sync creates it, if the key may do that"
-        notes = "".join(f" {note}" for note in (*store.notes, *warnings) if note)
+        notes = "".join(f" {note}" for note in (settled, *store.notes, *warnings) if note)
         return f"Reached {store.engine} at {store.place}; the collection {state} ({model}, {dimensions} dimensions).{notes}"
 
 
@@ -48,8 +58,9 @@ def _write_access(store: Store) -> Iterator[str]:
         yield f"Whether the key may write could not be found out: {error.message}"
 
 
-def _probe(config: Config) -> tuple[int, str]:
+def _probe(store: Store, info: CollectionInfo | None, config: Config) -> tuple[int, str]:
     if isinstance(config.embedding, FromField):
         return config.embedding.dimensions, f"field '{config.embedding.field_name}'"
-    embedder = create_embedder(config.embedding, read_only=True)
-    return probe_dimensions(embedder), embedder.model
+    with closing(create_embedder(config.embedding, read_only=True)) as embedder:
+        known = known_dimensions(embedder, config, info, None)
+        return probe_dimensions(embedder, store, config, known), embedder.model

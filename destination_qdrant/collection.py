@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .catalog import Catalog
-from .config import Config
+from .config import Config, FromField, OpenAI, QdrantInference
 from .embedding.base import Embedder
 from .errors import ConfigError
 from .generations import outdated, replaces
 from .lookup import holds
-from .model_guard import Judgement, judge, making
-from .payload import LOADED_AT, RECORD_KEY
-from .points import AIRBYTE_INDEXES, INDEXES, REPLICA_INDEXES, of_airbyte, of_stream
+from .model_guard import Judgement, judge, making, noted
+from .payload import CONTENT_HASH, LOADED_AT, RECORD_KEY
+from .points import AIRBYTE_INDEXES, INDEXES, REPLICA_INDEXES, REUSE_INDEXES, of_airbyte, of_stream
 from .protocol import Descriptor
-from .qdrant.base import Below, CollectionInfo, PayloadIndex, Store, VectorSchema
+from .qdrant.base import Below, CollectionInfo, PayloadIndex, Store, VectorSchema, Where
 from .qdrant.validation import check_schema, describe_vector, is_path, plain_path
+from .site import Reuse
+from .vectors import Dense
+
+#: The model of Airbyte's connector, whose collections say nothing about it.
+_AIRBYTE_MODEL = "text-embedding-ada-002"
+_AIRBYTE_DIMENSIONS = 1536
+_OPENAI = "openai/"
 
 #: What `check` embeds to see that the provider answers.
 PROBE = "A short text to see that embedding works."
@@ -26,12 +34,14 @@ PROBE = "A short text to see that embedding works."
 class Prepared:
     """A collection that a sync may write to.
 
-    `airbyte_streams`: streams under whose identifier Airbyte's connector has left points. `replicated`: each point is
-    on several nodes. `warnings`: sentences.
+    `dimensions`: length of its vectors. `airbyte_streams`: streams under whose identifier Airbyte's connector has left
+    points. `replicated`: each point is on several nodes. `reuse`: what need not be done again. `warnings`: sentences.
     """
 
+    dimensions: int
     airbyte_streams: frozenset[Descriptor]
     replicated: bool
+    reuse: Reuse
     warnings: tuple[str, ...]
 
 
@@ -68,9 +78,57 @@ def wanted_indexes(config: Config, *, replicated: bool = False) -> Mapping[str, 
     return {**INDEXES, **(REPLICA_INDEXES if replicated else {}), **wanted}
 
 
-def probe_dimensions(embedder: Embedder) -> int:
-    """How long the embedder's vectors really are, by embedding one short text."""
-    return embedder.embed_documents([PROBE])[0].dimensions
+def settle_model(store: Store, config: Config) -> tuple[Config, str]:
+    """The configuration with a model, and a sentence about a model that the collection has decided on.
+
+    Airbyte's connector had no choice of models and OpenAI's default changes with time, so a configuration without a
+    model means the one whose vectors the collection holds.
+    """
+    embedding = config.embedding
+    if not isinstance(embedding, OpenAI) or embedding.model_name is not None:
+        return config, ""
+    known = noted(store.recall(), config.indexing.vector_name)
+    if known is not None and known.model.startswith(_OPENAI):
+        model, because = known.model.removeprefix(_OPENAI).partition("@")[0], "whose vectors the collection holds"
+    elif known is None and store.describe() is not None and holds(store, Where(())):
+        model, because = _AIRBYTE_MODEL, "which Airbyte's own connector always used"
+    else:
+        return config, ""
+    settled = config.model_copy(update={"embedding": embedding.model_copy(update={"model_name": model})})
+    return settled, f"embedding.model_name is empty, so that this is the model {model}, {because}."
+
+
+def probe_dimensions(embedder: Embedder, store: Store, config: Config, known: int | None = None) -> int:
+    """How long the embedder's vectors really are, by having one short text embedded.
+
+    A server that embeds itself tells no length, but refuses one that does not fit its collection; `known` is then it.
+
+    Raises:
+        ConfigError: nothing can be embedded, or nobody knows the length.
+    """
+    vector = embedder.embed_documents([PROBE])[0]
+    if isinstance(vector, Dense):
+        return vector.dimensions
+    store.require_inference(vector, config.indexing.vector_name)
+    if known is None:
+        raise ConfigError("The vector size of this model is not known; set embedding.dimensions.")
+    return known
+
+
+def known_dimensions(
+    embedder: Embedder, config: Config, info: CollectionInfo | None, note: Mapping[str, Any] | None
+) -> int | None:
+    """The length of the vectors, as far as it can be told without asking the provider."""
+    if embedder.dimensions:
+        return embedder.dimensions
+    name = config.indexing.vector_name
+    known = noted(note, name)
+    if info is not None and known is not None and known.model == embedder.model:
+        return known.dimensions
+    if info is not None and isinstance(config.embedding, QdrantInference):
+        schema = info.vectors.get(name)
+        return schema.dimensions if schema else None
+    return None
 
 
 def check_fits(info: CollectionInfo | None, config: Config, dimensions: int, place: str) -> None:
@@ -95,8 +153,12 @@ def check_model(store: Store, config: Config, model: str, dimensions: int) -> Ju
     Raises:
         ConfigError: they are another model's.
     """
+    return _judge(store.recall(), config, model, dimensions)
+
+
+def _judge(note: Mapping[str, Any] | None, config: Config, model: str, dimensions: int) -> Judgement:
     now = making(config, model, dimensions)
-    return judge(store.recall(), config.indexing.vector_name, now, guarded=config.indexing.model_guard)
+    return judge(note, config.indexing.vector_name, now, guarded=config.indexing.model_guard)
 
 
 def index_warnings(info: CollectionInfo, config: Config) -> Iterator[str]:
@@ -129,9 +191,12 @@ def prepare(
         ConfigError: the collection does not fit, or Qdrant refuses what the end of the sync will need.
     """
     wanted_indexes(config)  # what is no path is refused before anything is asked for
-    dimensions = embedder.dimensions or probe_dimensions(embedder)
-    info = _existing(store, config, dimensions)
-    judgement = check_model(store, config, embedder.model, dimensions)
+    info, note = store.describe(), store.recall()
+    known = known_dimensions(embedder, config, info, note)
+    untried = isinstance(config.embedding, QdrantInference) and noted(note, config.indexing.vector_name) is None
+    dimensions = probe_dimensions(embedder, store, config, known) if known is None or untried else known
+    info = _existing(store, config, info, dimensions)
+    judgement = _judge(note, config, embedder.model, dimensions)
     replicated = info.replicas > 1
     store.create_indexes(wanted_indexes(config))
     replica_warning = _ready_replicas(store) if replicated else ""
@@ -144,10 +209,42 @@ def prepare(
     found = frozenset(stream.descriptor for stream in catalog.streams if holds(store, of_airbyte(stream)))
     if found:
         store.create_indexes(AIRBYTE_INDEXES)
+    reuse, reuse_warning = _ready_reuse(store, config, catalog, info)
     if judgement.note is not None:
         store.remember(judgement.note)  # before the first vector, or a kill would leave some that nobody knows of
-    warnings = (*index_warnings(info, config), replica_warning, judgement.warning)
-    return Prepared(found, replicated, tuple(filter(None, warnings)))
+    airbyte_warning = _other_than_airbytes(embedder.model, dimensions) if found else ""
+    warnings = (*index_warnings(info, config), replica_warning, judgement.warning, reuse_warning, airbyte_warning)
+    return Prepared(dimensions, found, replicated, reuse, tuple(filter(None, warnings)))
+
+
+def _other_than_airbytes(model: str, dimensions: int) -> str:
+    """A sentence where Airbyte's points are of a model that only looks like the configured one."""
+    if not model.startswith(_OPENAI) or model == f"{_OPENAI}{_AIRBYTE_MODEL}" or dimensions != _AIRBYTE_DIMENSIONS:
+        return ""
+    return (
+        f"Airbyte's own connector has left points here, and it makes vectors of {_AIRBYTE_MODEL}, which cannot be compared "
+        f"with those of {model} although both have {dimensions} dimensions: a full refresh with overwrite replaces them."
+    )
+
+
+def _ready_reuse(store: Store, config: Config, catalog: Catalog, info: CollectionInfo) -> tuple[Reuse, str]:
+    """What need not be done again, and a sentence about what has to be."""
+    if not config.indexing.reuse_vectors:
+        return Reuse(), ""
+    # A replica that was read may hold what another one lacks: only writing makes them equal.
+    unchanged = info.replicas == 1
+    others = [stream for stream in catalog.streams if not stream.is_dedup]
+    if not others or isinstance(config.embedding, FromField):
+        return Reuse(unchanged=unchanged, by_key=True), ""
+    try:
+        store.create_indexes(REUSE_INDEXES)
+    except ConfigError as error:
+        return Reuse(unchanged=unchanged, by_key=True), (
+            f"Without an index over {CONTENT_HASH} (keyword), text of streams that are not deduplicated is embedded again "
+            f"in each sync: {error.message}"
+        )
+    filled = frozenset(stream.descriptor for stream in others if holds(store, Where(of_stream(stream))))
+    return Reuse(unchanged=unchanged, by_key=True, texts_of=filled), ""
 
 
 def _ready_replicas(store: Store) -> str:
@@ -162,9 +259,8 @@ def _ready_replicas(store: Store) -> str:
     return ""
 
 
-def _existing(store: Store, config: Config, dimensions: int) -> CollectionInfo:
+def _existing(store: Store, config: Config, info: CollectionInfo | None, dimensions: int) -> CollectionInfo:
     """The collection, created if need be and allowed; its shape fits."""
-    info = store.describe()
     check_fits(info, config, dimensions, store.place)
     if info is not None:
         return info

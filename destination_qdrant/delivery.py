@@ -7,41 +7,20 @@ versions, and the next try finds and removes the older one.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from .batching import Batch, Entry
-from .chunking import Chunk
-from .documents import Delete, Document, Upsert
-from .embedding.base import Embedder
-from .errors import ConfigError, PointRefusedError, SystemFault
-from .generations import is_certain
-from .identity import PointIds
-from .lookup import StoredChunk, StoredRecords, is_outdated, look_up, look_up_airbyte
+from .documents import Delete, Upsert
+from .errors import ConfigError, PointRefusedError, SystemFault, TextRefusedError
 from .payload import LOADED_AT, RECORD_KEY
-from .points import EmbeddedChunk, PointFormat, ids_of, of_stream, point_bytes, to_points
+from .points import Placed, of_stream, point_bytes, to_point
 from .protocol import Descriptor
-from .qdrant.base import Below, Point, PointId, Store
-from .vectors import Vectors
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where batches go, and what is the same for all of them.
-
-    `airbyte_streams`: streams under whose identifier Airbyte's connector has left points.
-    `replicated`: each point is on several nodes, of which a read sees one.
-    """
-
-    store: Store
-    embedder: Embedder
-    form: PointFormat
-    airbyte_streams: frozenset[Descriptor] = frozenset()
-    replicated: bool = False
-    points_per_write: int = 512
-    bytes_per_write: int = 8_000_000
+from .qdrant.base import Below, PointId
+from .site import Site
+from .survey import Survey, by_stream, survey
+from .tally import Tally
+from .vectors import Dense, Vector, is_usable
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +30,7 @@ class CommitReceipt:
     written: tuple[int, ...]
     skipped: tuple[int, ...]
     deleted: tuple[int, ...]
-    points: Mapping[Descriptor, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """A chunk and where it goes. `position` is the line of its record."""
-
-    position: int
-    document: Document
-    chunk: Chunk
-    count: int
-    ids: PointIds
+    tallies: Mapping[Descriptor, Tally] = field(default_factory=dict)
 
 
 def deliver(batch: Batch, site: Site) -> CommitReceipt:
@@ -73,107 +41,63 @@ def deliver(batch: Batch, site: Site) -> CommitReceipt:
     """
     try:
         return _deliver(batch, site)
-    except PointRefusedError as error:  # says already which record it is about
+    except (PointRefusedError, TextRefusedError) as error:  # says already which record it is about
         raise ConfigError(error.message, detail=error.detail) from error
     except (ConfigError, SystemFault) as error:
         raise error.at(batch.whereabouts()) from error
 
 
 def _deliver(batch: Batch, site: Site) -> CommitReceipt:
-    stored = _look_up(batch.entries, site)
-    current = [entry for entry in batch.entries if not is_outdated(entry.stream, entry.cursor, stored.of(entry))]
-    points: Counter[Descriptor] = Counter()
-    kept: dict[int, set[PointId]] = {}
-    for part in _parts(_place(current, site, kept), site):
-        points += _write(part, site)
-    stale = [point_id for entry in current for point_id in stored.ids(entry) if point_id not in kept[entry.position]]
+    found = survey(batch.entries, site)
+    tallies = _Tallies(found)
+    for part in _parts(found.to_write(), site):
+        _write(part, found, site, tallies)
+    stale = _stale(found)
     if stale:
-        site.store.delete(stale)
+        site.store.delete([point_id for point_ids in stale.values() for point_id in point_ids])
+        tallies.removed(stale)
     if site.replicated:
-        _remove_unseen(current, kept, site)
-    return _receipt(batch, current, points)
+        _remove_unseen(found, site)
+    return _receipt(batch, found.current, tallies.by_stream)
 
 
-def _remove_unseen(current: Iterable[Entry], kept: Mapping[int, set[PointId]], site: Site) -> None:
+def _stale(found: Survey) -> Mapping[Descriptor, list[PointId]]:
+    """What is stored of the batch's records and is no part of them any more."""
+    stale: dict[Descriptor, list[PointId]] = {}
+    for entry in found.current:
+        kept = {each.id for each in found.placed[entry.position]}
+        gone = [point_id for point_id in found.stored.ids(entry) if point_id not in kept]
+        if gone:
+            stale.setdefault(entry.stream.descriptor, []).extend(gone)
+    return stale
+
+
+def _remove_unseen(found: Survey, site: Site) -> None:
     """Remove what the lookup could not see: a removal that a sync gave up in an outage leaves replicas that differ.
 
     Qdrant does not mend that, and no read tells of it. The filter is one for the whole batch and on indexed fields; however
     late it is carried out, it matches nothing that this run or a later one writes.
     """
-    by_stream: dict[Descriptor, list[Entry]] = {}
-    for entry in current:
-        if entry.key:
-            by_stream.setdefault(entry.stream.descriptor, []).append(entry)
-    for same in by_stream.values():
-        remaining = {entry.key[1]: sorted(kept[entry.position], key=str) for entry in same if entry.key}
+    for same in by_stream(entry for entry in found.current if entry.key).values():
+        remaining = {
+            entry.key[1]: sorted((each.id for each in found.placed[entry.position]), key=str)
+            for entry in same
+            if entry.key
+        }
         scope = (*of_stream(same[0].stream), Below(LOADED_AT, site.form.loaded_at))
         site.store.keep_only(scope, RECORD_KEY, remaining)
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """What the lookup found, by stream."""
-
-    records: Mapping[Descriptor, StoredRecords]
-    airbyte: Mapping[Descriptor, Mapping[str, list[PointId]]]
-
-    def of(self, entry: Entry) -> Sequence[StoredChunk]:
-        """Stored chunks of the entry's key."""
-        return self.records.get(entry.stream.descriptor, {}).get(entry.key[1], ()) if entry.key else ()
-
-    def ids(self, entry: Entry) -> Iterator[PointId]:
-        """Every stored point that the entry replaces."""
-        if entry.key:
-            yield from (chunk.id for chunk in self.records[entry.stream.descriptor].get(entry.key[1], ()))
-        yield from self.airbyte.get(entry.stream.descriptor, {}).get(_airbyte_id(entry) or "", ())
+# ----------------------------------------------------------------------------------------------------------
+# Writing
 
 
-def _look_up(entries: Iterable[Entry], site: Site) -> _Stored:
-    by_stream: dict[Descriptor, list[Entry]] = {}
-    for entry in entries:
-        if entry.key:
-            by_stream.setdefault(entry.stream.descriptor, []).append(entry)
-    records, airbyte = {}, {}
-    for descriptor, same in by_stream.items():
-        stream = same[0].stream
-        records[descriptor] = look_up(site.store, stream, (entry.key[1] for entry in same if entry.key))
-        if descriptor in site.airbyte_streams:
-            ids = (_airbyte_id(entry) for entry in same)
-            airbyte[descriptor] = look_up_airbyte(site.store, stream, (each for each in ids if each))
-    return _Stored(records, airbyte)
-
-
-def _airbyte_id(entry: Entry) -> str | None:
-    """The id under which Airbyte's connector wrote the entry's record, where that may be removed.
-
-    It may when the id can be no other record's, and the stream's old data is certainly to be replaced.
-    """
-    if not is_certain(entry.stream):
-        return None
-    operation = entry.operation
-    if isinstance(operation, Delete):
-        return operation.airbyte_id
-    return operation.document.airbyte_id if operation.document.takes_over else None
-
-
-def _place(entries: Iterable[Entry], site: Site, kept: dict[int, set[PointId]]) -> Iterator[_Placed]:
-    """Every chunk with its place; notes in `kept` which ids an entry's record has from now on."""
-    for entry in entries:
-        kept[entry.position] = set()
-        if isinstance(entry.operation, Upsert):
-            document = entry.operation.document
-            ids = ids_of(document, entry.position, site.form.run_id)
-            for chunk in entry.chunks:
-                kept[entry.position].add(ids[chunk.index])
-                yield _Placed(entry.position, document, chunk, len(entry.chunks), ids)
-
-
-def _parts(placed: Iterable[_Placed], site: Site) -> Iterator[list[_Placed]]:
+def _parts(placed: Iterator[Placed], site: Site) -> Iterator[list[Placed]]:
     """Parts of bounded size, so that one record of many chunks does not have to fit into memory as points."""
-    part: list[_Placed] = []
+    part: list[Placed] = []
     size = 0
     for each in placed:
-        weight = point_bytes(each.document, each.chunk.text, site.embedder.dimensions or 0)
+        weight = point_bytes(each.document, each.chunk.text, site.dimensions)
         if part and (len(part) >= site.points_per_write or size + weight > site.bytes_per_write):
             yield part
             part, size = [], 0
@@ -183,32 +107,114 @@ def _parts(placed: Iterable[_Placed], site: Site) -> Iterator[list[_Placed]]:
         yield part
 
 
-def _write(part: Sequence[_Placed], site: Site) -> Counter[Descriptor]:
-    """Embed and upsert one part; how many points each stream got."""
-    vectors = iter(_embed(part, site))
-    points: list[Point] = []
-    for _, same in groupby(part, key=lambda placed: id(placed.document)):
-        placed = list(same)
-        chunks = [EmbeddedChunk(each.chunk, next(vectors)) for each in placed]
-        first = placed[0]
-        points += to_points(first.document, chunks, count=first.count, ids=first.ids, form=site.form)
+def _write(part: Sequence[Placed], found: Survey, site: Site, tallies: _Tallies) -> None:
+    """Embed and upsert one part."""
+    made = _Making(found.vector_at, site)
     try:
-        site.store.upsert(points)
+        vectors = site.cache.vectors(_texts(part), made.vectors)
+    except TextRefusedError as error:
+        refused = next((each for each in part if each.chunk.text == error.text), None)
+        raise error.at(_whereabouts(refused)) if refused else ConfigError(error.message, detail=error.detail) from error
+    points = [to_point(each, _vectors_of(each, vectors, site), site.form) for each in part]
+    try:
+        with site.writing:
+            site.store.upsert(points)
     except PointRefusedError as error:
-        refused = part[error.index]
-        where = f"line {refused.position} of the input, stream {refused.document.stream.descriptor}"
-        raise error.at(where) from error
-    return Counter(placed.document.stream.descriptor for placed in part)
+        raise error.at(_whereabouts(part[error.index])) from error
+    tallies.wrote(part, made.tokens)
 
 
-def _embed(part: Sequence[_Placed], site: Site) -> list[Vectors]:
-    """The vectors of each chunk: those that came with the record, else the embedder's."""
-    texts = [placed.chunk.text for placed in part if not placed.document.given]
-    embedded = iter(site.embedder.embed_documents(texts) if texts else ())
-    return [placed.document.given or {site.form.vector_name: next(embedded)} for placed in part]
+def _texts(part: Sequence[Placed]) -> dict[str, str]:
+    """Content hash -> text of what needs a vector."""
+    return {each.content_hash: each.chunk.text for each in part if each.content_hash and not each.document.given}
 
 
-def _receipt(batch: Batch, current: Sequence[Entry], points: Mapping[Descriptor, int]) -> CommitReceipt:
+def _vectors_of(placed: Placed, vectors: Mapping[str, Vector], site: Site) -> Mapping[str, Vector]:
+    if placed.document.given or placed.content_hash is None:
+        return placed.document.given
+    return {site.form.vector_name: vectors[placed.content_hash]}
+
+
+def _whereabouts(placed: Placed) -> str:
+    return f"line {placed.position} of the input, stream {placed.document.stream.descriptor}"
+
+
+class _Making:
+    """Vectors for texts that this run has not met yet: those that are stored, and the model's for the rest."""
+
+    def __init__(self, vector_at: Mapping[str, PointId], site: Site) -> None:
+        self._vector_at = vector_at
+        self._site = site
+        self.tokens: dict[str, int] = {}  # of what the model was sent, by content hash
+
+    def vectors(self, texts: Mapping[str, str]) -> Mapping[str, Vector]:
+        """A vector for each."""
+        stored = self._stored(texts)
+        rest = {each: text for each, text in texts.items() if each not in stored}
+        return stored | dict(zip(rest, self._embedded(rest), strict=True)) if rest else stored
+
+    def _stored(self, texts: Mapping[str, str]) -> dict[str, Vector]:
+        known = {each: self._vector_at[each] for each in texts if each in self._vector_at}
+        if not known:
+            return {}
+        name, dimensions = self._site.form.vector_name, self._site.dimensions
+        found = self._site.store.retrieve_vectors(list(known.values()), name)
+        # Whatever is odd about a stored vector, the model can make a new one.
+        good = {point_id for point_id, vector in found.items() if vector.dimensions == dimensions and is_usable(vector)}
+        return {each: found[point_id] for each, point_id in known.items() if point_id in good}
+
+    def _embedded(self, texts: Mapping[str, str]) -> Sequence[Vector]:
+        embedder, dimensions = self._site.embedder, self._site.dimensions
+        tokens = [embedder.count_tokens(text) for text in texts.values()]
+        vectors = embedder.embed_documents(list(texts.values()), tokens)
+        if any(isinstance(vector, Dense) and vector.dimensions != dimensions for vector in vectors):
+            raise ConfigError(
+                f"The model {embedder.model} gives vectors of another length than {dimensions}, which the collection "
+                "has: another model seems to be behind its name now; check embedding."
+            )
+        self.tokens = dict(zip(texts, tokens, strict=True))
+        return vectors
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What was done
+
+
+class _Tallies:
+    """Counts what is done for a batch."""
+
+    def __init__(self, found: Survey) -> None:
+        self.by_stream: dict[Descriptor, Tally] = {}
+        for entry in found.current:
+            unchanged = entry.position in found.unchanged
+            self._add(entry.stream.descriptor, Tally(chunks=len(found.placed[entry.position]), unchanged=unchanged))
+
+    def wrote(self, part: Sequence[Placed], embedded: Mapping[str, int]) -> None:
+        """A part is written; `embedded` has the tokens of each text that the model was sent, by content hash."""
+        sent = dict(embedded)
+        for descriptor, same in _by_stream(part).items():
+            needed = [each.content_hash for each in same if each.content_hash and not each.document.given]
+            tokens = [sent.pop(each) for each in needed if each in sent]
+            reused = len(needed) - len(tokens)
+            self._add(descriptor, Tally(points=len(same), embedded=len(tokens), reused=reused, tokens=sum(tokens)))
+
+    def removed(self, stale: Mapping[Descriptor, Sequence[PointId]]) -> None:
+        """Stale points are gone."""
+        for descriptor, point_ids in stale.items():
+            self._add(descriptor, Tally(removed=len(point_ids)))
+
+    def _add(self, descriptor: Descriptor, tally: Tally) -> None:
+        self.by_stream[descriptor] = self.by_stream.get(descriptor, Tally()) + tally
+
+
+def _by_stream(part: Sequence[Placed]) -> Mapping[Descriptor, list[Placed]]:
+    same: dict[Descriptor, list[Placed]] = {}
+    for each in part:
+        same.setdefault(each.document.stream.descriptor, []).append(each)
+    return same
+
+
+def _receipt(batch: Batch, current: Sequence[Entry], tallies: Mapping[Descriptor, Tally]) -> CommitReceipt:
     written = [entry.position for entry in current if isinstance(entry.operation, Upsert)]
     deleted = [
         entry.position
@@ -217,4 +223,4 @@ def _receipt(batch: Batch, current: Sequence[Entry], points: Mapping[Descriptor,
     ]
     done = {*written, *deleted}
     skipped = [entry.position for entry in batch.entries if entry.position not in done]
-    return CommitReceipt(tuple(written), (*skipped, *batch.superseded), tuple(deleted), points)
+    return CommitReceipt(tuple(written), (*skipped, *batch.superseded), tuple(deleted), tallies)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from .catalog import DestinationStream
 from .cursors import is_newer
 from .generations import is_certain
-from .payload import CONTENT_HASH, CURSOR, GENERATION_ID, RECORD_ID, RECORD_KEY, RUN_ID
-from .points import of_airbyte, of_stream
+from .payload import CONTENT_HASH, CURSOR, GENERATION_ID, RECORD_HASH, RECORD_ID, RECORD_KEY, RUN_ID
+from .points import Placed, of_airbyte, of_stream
 from .qdrant.base import AnyOf, PointId, Store, Where
 
 #: Keys per read; a server measured 100 keys at 4 ms and 1,000 at 31 ms.
 _KEYS_PER_READ = 500
 
-_FIELDS = (RECORD_KEY, CONTENT_HASH, CURSOR, GENERATION_ID)
+#: Hits per read of texts: a text that stands in a million points must not cost a million hits.
+_HITS_PER_READ = 1_000
+
+_FIELDS = (RECORD_KEY, RECORD_HASH, CONTENT_HASH, CURSOR, GENERATION_ID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class StoredChunk:
     content_hash: str | None
     cursor: str | None
     generation_id: int | None
+    record_hash: str | None = None
 
 
 StoredRecords = Mapping[str, Sequence[StoredChunk]]
@@ -39,7 +44,13 @@ def look_up(store: Store, stream: DestinationStream, keys: Iterable[str]) -> Sto
         where = Where((*of_stream(stream), AnyOf(RECORD_KEY, part)))
         for point in store.scroll(where, _FIELDS):
             payload = point.payload
-            chunk = StoredChunk(point.id, payload.get(CONTENT_HASH), payload.get(CURSOR), payload.get(GENERATION_ID))
+            chunk = StoredChunk(
+                point.id,
+                payload.get(CONTENT_HASH),
+                payload.get(CURSOR),
+                payload.get(GENERATION_ID),
+                payload.get(RECORD_HASH),
+            )
             found.setdefault(payload[RECORD_KEY], []).append(chunk)
     return found
 
@@ -55,6 +66,20 @@ def look_up_airbyte(store: Store, stream: DestinationStream, record_ids: Iterabl
     return found
 
 
+def look_up_texts(store: Store, stream: DestinationStream, content_hashes: Iterable[str]) -> Mapping[str, PointId]:
+    """For each of these texts, a point that holds its vector, where there is one."""
+    found: dict[str, PointId] = {}
+    for part in _parts(content_hashes):
+        wanted = part
+        while wanted:
+            where = Where((*of_stream(stream), AnyOf(CONTENT_HASH, wanted)))
+            hits = list(islice(store.scroll(where, (CONTENT_HASH,)), _HITS_PER_READ))
+            found |= {point.payload[CONTENT_HASH]: point.id for point in hits}
+            # What is found is not asked for again, so that each read finds something new, or is the last one.
+            wanted = tuple(each for each in wanted if each not in found) if len(hits) == _HITS_PER_READ else ()
+    return found
+
+
 def holds(store: Store, where: Where) -> bool:
     """Whether any point matches. Not a count: some servers refuse exact ones, and an estimate can be 0 by mistake."""
     return any(True for _ in store.scroll(where, (RUN_ID,)))
@@ -67,10 +92,18 @@ def is_outdated(stream: DestinationStream, cursor: str | None, stored: Sequence[
     """
     if not stream.compares_versions:
         return False
-    return any(is_newer(chunk.cursor, cursor) for chunk in stored if _counts(stream, chunk.generation_id))
+    return any(is_newer(chunk.cursor, cursor) for chunk in stored if stays(stream, chunk.generation_id))
 
 
-def _counts(stream: DestinationStream, generation_id: int | None) -> bool:
+def is_unchanged(stream: DestinationStream, placed: Sequence[Placed], stored: Sequence[StoredChunk]) -> bool:
+    """Whether what is stored of a record is what would be written, chunk for chunk, and stays at the end of the sync."""
+    return {chunk.id for chunk in stored} == {each.id for each in placed} and all(
+        chunk.record_hash == placed[0].record_hash and stays(stream, chunk.generation_id) for chunk in stored
+    )
+
+
+def stays(stream: DestinationStream, generation_id: int | None) -> bool:
+    """Whether the end of the stream keeps a stored point of this generation (append_dedup)."""
     if generation_id is None:  # written by a sender without refreshes; it goes only where the replacement is certain
         return not is_certain(stream)
     return generation_id >= stream.minimum_generation_id

@@ -15,6 +15,7 @@ CURSOR = "_ab_cursor"  #            cursor value as exact text
 CHUNK_INDEX = "_ab_chunk_index"
 CHUNK_COUNT = "_ab_chunk_count"
 CONTENT_HASH = "_ab_content_hash"  # of model and text: equal hashes mean equal vectors
+RECORD_HASH = "_ab_record_hash"  #  of all that is stored of a record (append_dedup): equal means unchanged
 NOTE = "_ab_note"  #                of the one point that is no record's: what the connector notes of the collection
 META = "_ab_meta"  #                {"changes": […]}: what the record lost on the way
 
@@ -34,6 +35,7 @@ RESERVED = frozenset(
         CHUNK_INDEX,
         CHUNK_COUNT,
         CONTENT_HASH,
+        RECORD_HASH,
         META,
         NOTE,
     }

@@ -6,14 +6,16 @@ A field without a value is left out of the payload.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from .catalog import DestinationStream
 from .chunking import Chunk
 from .documents import BOOKKEEPING_BYTES, Document, json_bytes
-from .fields import nulled
+from .fields import nulled, truncated
 from .identity import PointIds, keyed_ids, run_ids
 from .payload import (
     CHUNK_COUNT,
@@ -25,13 +27,14 @@ from .payload import (
     LOADED_AT,
     META,
     NAMESPACE,
+    RECORD_HASH,
     RECORD_ID,
     RECORD_KEY,
     RUN_ID,
     STREAM,
     SYNC_ID,
 )
-from .qdrant.base import Equals, Missing, PayloadIndex, Point, Where
+from .qdrant.base import Equals, Missing, PayloadIndex, Point, PointId, Where
 from .vectors import FLOAT32_BYTES, UNNAMED, Dense, Vectors
 
 #: The indexes without which the filters below would read every point, or be refused (strict mode).
@@ -44,6 +47,11 @@ INDEXES: Mapping[str, PayloadIndex] = {
 }
 #: Needed only where points are on several nodes (`generations.outdated`).
 REPLICA_INDEXES: Mapping[str, PayloadIndex] = {LOADED_AT: PayloadIndex("integer", filters_searches=False)}
+#: Needed only to find vectors by their text, which deduplicated streams find by their keys. On disk, because it is as
+#: large as there are texts, and asked once a batch.
+REUSE_INDEXES: Mapping[str, PayloadIndex] = {
+    CONTENT_HASH: PayloadIndex("keyword", on_disk=True, filters_searches=False)
+}
 #: Needed only where points of Airbyte's connector are to be taken over.
 AIRBYTE_INDEXES: Mapping[str, PayloadIndex] = {RECORD_ID: PayloadIndex("keyword", filters_searches=False)}
 
@@ -58,25 +66,58 @@ def of_airbyte(stream: DestinationStream) -> Where:
     return Where((Equals(STREAM, stream.identifier), Missing(NAMESPACE), Missing(RUN_ID)))
 
 
+#: Part of every record hash: another number, and every record counts as changed.
+_FORMAT: Final = 1
+
+
 @dataclass(frozen=True, slots=True)
 class PointFormat:
-    """What is the same for every point of a run; `loaded_at` is when it began, Unix time in milliseconds."""
+    """What is the same for every point of a run.
+
+    `loaded_at` is when it began, Unix time in milliseconds; `fingerprint` is the embedder's.
+    """
 
     run_id: str
     loaded_at: int
     text_field: str
     omit_text: bool
     max_payload_bytes: int
-    model: str
+    fingerprint: str
     vector_name: str = UNNAMED
 
 
 @dataclass(frozen=True, slots=True)
-class EmbeddedChunk:
-    """A chunk and its vectors."""
+class Placed:
+    """A chunk and where it goes.
 
+    `position` is the line of its record, `count` the number of its chunks. `content_hash` is None for a chunk without a
+    vector, `record_hash` where one key may have many versions.
+    """
+
+    position: int
+    document: Document
     chunk: Chunk
-    vectors: Vectors
+    count: int
+    ids: PointIds
+    content_hash: str | None
+    record_hash: str | None
+
+    @property
+    def id(self) -> PointId:
+        """The id of its point."""
+        return self.ids[self.chunk.index]
+
+
+def place(document: Document, chunks: Sequence[Chunk], position: int, form: PointFormat) -> list[Placed]:
+    """The chunks of a document with their places."""
+    ids = ids_of(document, position, form.run_id)
+    hashes = [content_hash(form.fingerprint, chunk.text, document.given) for chunk in chunks]
+    is_cut = any(chunk.truncated for chunk in chunks)
+    whole = record_hash(document, hashes, form, is_cut=is_cut) if document.stream.is_dedup and document.key else None
+    return [
+        Placed(position, document, chunk, len(chunks), ids, digest, whole)
+        for chunk, digest in zip(chunks, hashes, strict=True)
+    ]
 
 
 def ids_of(document: Document, line_number: int, run_id: str) -> PointIds:
@@ -86,28 +127,21 @@ def ids_of(document: Document, line_number: int, run_id: str) -> PointIds:
     return run_ids(run_id, line_number)
 
 
-def to_points(
-    document: Document, chunks: Sequence[EmbeddedChunk], *, count: int, ids: PointIds, form: PointFormat
-) -> Iterator[Point]:
-    """The points of some of a document's `count` chunks."""
-    shared = _shared_payload(document, form) | {CHUNK_COUNT: count}
-    for embedded in chunks:
-        chunk = embedded.chunk
-        payload = {
-            **document.metadata,
-            **shared,
-            CHUNK_INDEX: chunk.index,
-            CONTENT_HASH: content_hash(form.model, chunk.text, document.given),
-        }
-        changes = list(document.changes)
-        if chunk.text and not form.omit_text:
-            if _fits(document, chunk.text, form):
-                payload[form.text_field] = chunk.text
-            else:
-                changes.append(nulled(form.text_field, "DESTINATION_RECORD_SIZE_LIMITATION"))
-        if changes:
-            payload[META] = {"changes": changes}
-        yield Point(ids[chunk.index], embedded.vectors, payload)
+def to_point(placed: Placed, vectors: Vectors, form: PointFormat) -> Point:
+    """The point of a chunk."""
+    document, chunk = placed.document, placed.chunk
+    payload = {**document.metadata, **_bookkeeping(placed, form)}
+    changes = list(document.changes)
+    if chunk.text and not form.omit_text:
+        if _fits(document, chunk.text, form):
+            payload[form.text_field] = chunk.text
+        else:
+            changes.append(nulled(form.text_field, "DESTINATION_RECORD_SIZE_LIMITATION"))
+    if chunk.truncated:
+        changes.append(truncated(form.text_field, "DESTINATION_FIELD_SIZE_LIMITATION"))
+    if changes:
+        payload[META] = {"changes": changes}
+    return Point(placed.id, vectors, payload)
 
 
 def point_bytes(document: Document, text: str, dimensions: int) -> int:
@@ -115,14 +149,40 @@ def point_bytes(document: Document, text: str, dimensions: int) -> int:
     return document.metadata_bytes + len(text) + dimensions * FLOAT32_BYTES + BOOKKEEPING_BYTES
 
 
-def content_hash(model: str, text: str, given: Vectors) -> str:
-    """A digest of all that a chunk's vector depends on: model and text, or the vector that came with the record."""
-    digest = hashlib.blake2b(model.encode(), digest_size=16)
+def content_hash(fingerprint: str, text: str, given: Vectors) -> str | None:
+    """A digest of all that a chunk's vector depends on: model and text, or the vector that came with the record.
+
+    None for a chunk without a vector.
+    """
+    if not text and not given:
+        return None
+    digest = hashlib.blake2b(fingerprint.encode(), digest_size=16)
     digest.update(b"\0" + text.encode())
     for vector in given.values():
         if isinstance(vector, Dense):
             digest.update(b"\0" + vector.packed)
     return digest.hexdigest()
+
+
+def record_hash(
+    document: Document, content_hashes: Sequence[str | None], form: PointFormat, *, is_cut: bool = False
+) -> str:
+    """A digest of all that is stored of a record, but for what tells when and by which run it was.
+
+    `is_cut`: the end of its text is missing, which is noted.
+    """
+    parts = [
+        _FORMAT,
+        content_hashes,
+        document.metadata,
+        document.changes,
+        document.cursor,
+        document.airbyte_id,
+        [form.vector_name, form.text_field, form.omit_text, form.max_payload_bytes],
+        *(["cut"] if is_cut else []),
+    ]
+    # Sorted, because columns may come in another order tomorrow.
+    return hashlib.blake2b(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
 
 def _fits(document: Document, text: str, form: PointFormat) -> bool:
@@ -131,8 +191,8 @@ def _fits(document: Document, text: str, form: PointFormat) -> bool:
     return size + 6 * len(text) <= form.max_payload_bytes or size + json_bytes(text) <= form.max_payload_bytes
 
 
-def _shared_payload(document: Document, form: PointFormat) -> dict[str, Any]:
-    stream = document.stream
+def _bookkeeping(placed: Placed, form: PointFormat) -> dict[str, Any]:
+    document, stream = placed.document, placed.document.stream
     fields = {
         STREAM: stream.identifier,
         NAMESPACE: stream.descriptor.namespace or "",
@@ -144,5 +204,9 @@ def _shared_payload(document: Document, form: PointFormat) -> dict[str, Any]:
         LOADED_AT: form.loaded_at,
         EXTRACTED_AT: document.extracted_at,
         CURSOR: document.cursor,
+        CHUNK_COUNT: placed.count,
+        CHUNK_INDEX: placed.chunk.index,
+        CONTENT_HASH: placed.content_hash,
+        RECORD_HASH: placed.record_hash,
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from .batching import BatchBounds
-from .catalog import Catalog, read_catalog
-from .chunking import Chunk, Splitter
-from .collection import prepare
-from .config import Config, FromField, parse_config
-from .delivery import Site
-from .documents import Document, DocumentReader, missing_text_fields
+from .assembly import assemble, point_format, read_inputs
+from .catalog import settings_without_stream
+from .collection import prepare, settle_model
 from .embedding import create_embedder
-from .embedding.base import Embedder
-from .pipeline import Bounds, Plan, Source, sync
-from .points import PointFormat
+from .pipeline import Source, sync
 from .protocol import MessageWriter
 from .qdrant import open_store
+from .site import Site
 
 
 def write(
@@ -36,54 +31,25 @@ def write(
     Raises:
         ConnectorError: the sync failed; the exception says how to go on.
     """
-    config = parse_config(raw_config, deployment_mode=deployment_mode)
-    catalog = read_catalog(raw_catalog, config)
-    if not isinstance(config.embedding, FromField):
-        _require_text_fields(catalog)
-    embedder = create_embedder(config.embedding)
+    config, catalog = read_inputs(raw_config, raw_catalog, deployment_mode=deployment_mode)
     with closing(open_store(config.indexing, read_only=False, log=out.log)) as store:
-        loaded_at = int(time.time() * 1000)
-        prepared = prepare(store, config, embedder, catalog, run_id=run_id, loaded_at=loaded_at)
-        for warning in (*store.notes, *prepared.warnings):
-            out.log("WARN", warning)
-        out.log(
-            "INFO", f"Writing to {store.engine} at {store.place}, with vectors of {embedder.model or 'the records'}."
-        )
-        form = PointFormat(
-            run_id=run_id,
-            loaded_at=loaded_at,
-            text_field=config.indexing.text_field,
-            omit_text=config.omit_raw_text,
-            max_payload_bytes=config.processing.max_payload_bytes,
-            model=embedder.model,
-            vector_name=config.indexing.vector_name,
-        )
-        readers = {stream.descriptor: DocumentReader(stream, config) for stream in catalog.streams}
-        split = _splitting(config, embedder)
-        size = config.indexing.batch_size
-        site = Site(
-            store, embedder, form, prepared.airbyte_streams, replicated=prepared.replicated, points_per_write=size
-        )
-        bounds = Bounds(config.indexing.requests_in_flight, batch=BatchBounds(points=size))
-        sync(source, Plan(catalog, site, out, readers, split, bounds))
-
-
-def _require_text_fields(catalog: Catalog) -> None:
-    for stream in catalog.streams:
-        error = missing_text_fields(stream)
-        if error:
-            raise error
-
-
-def _splitting(config: Config, embedder: Embedder) -> Callable[[Document], tuple[Chunk, ...]]:
-    """How a document becomes chunks: not at all where its vector came with it."""
-    if isinstance(config.embedding, FromField):
-        return lambda document: (Chunk(0, document.text),)
-    processing = config.processing
-    splitter = Splitter(
-        processing.text_splitter,
-        chunk_size=processing.chunk_size,
-        chunk_overlap=processing.chunk_overlap,
-        limit=embedder.limit,
-    )
-    return lambda document: splitter.split(document.text)
+        config, settled = settle_model(store, config)
+        with closing(create_embedder(config.embedding, tell=out.log)) as embedder:
+            loaded_at = int(time.time() * 1000)
+            prepared = prepare(store, config, embedder, catalog, run_id=run_id, loaded_at=loaded_at)
+            warnings = (settings_without_stream(catalog, config), settled, *store.notes, *prepared.warnings)
+            for warning in filter(None, warnings):
+                out.log("WARN", warning)
+            out.log("INFO", f"Writing to {store.engine} at {store.place}, with vectors of {embedder.model}.")
+            site = Site(
+                store,
+                embedder,
+                point_format(config, embedder, run_id=run_id, loaded_at=loaded_at),
+                prepared.dimensions,
+                prepared.airbyte_streams,
+                replicated=prepared.replicated,
+                reuse=prepared.reuse,
+                writing=threading.Semaphore(config.indexing.requests_in_flight),
+                points_per_write=config.indexing.batch_size,
+            )
+            sync(source, assemble(config, catalog, site, out))

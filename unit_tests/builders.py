@@ -19,7 +19,12 @@ from destination_qdrant.vectors import Dense
 
 RUN = "run-now"
 FORM = PointFormat(
-    run_id=RUN, loaded_at=1_700_000_000_000, text_field="text", omit_text=False, max_payload_bytes=2**20, model="fake"
+    run_id=RUN,
+    loaded_at=1_700_000_000_000,
+    text_field="text",
+    omit_text=False,
+    max_payload_bytes=2**20,
+    fingerprint="fake",
 )
 
 
@@ -29,9 +34,12 @@ class RecordingEmbedder(Fake):
     def __init__(self) -> None:
         self.requests: list[list[str]] = []
 
-    def embed_documents(self, texts: Sequence[str]) -> list[Dense]:
+    def embed_documents(self, texts: Sequence[str], tokens: Sequence[int] | None = None) -> list[Dense]:
         self.requests.append(list(texts))
-        return super().embed_documents(texts)
+        return super().embed_documents(texts, tokens)
+
+    def count_tokens(self, text: str) -> int:
+        return len(text)
 
     @property
     def texts(self) -> list[str]:

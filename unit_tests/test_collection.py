@@ -10,15 +10,27 @@ import pytest
 from builders import RUN, RecordingEmbedder, catalog, config, config_with
 from memory_store import MemoryStore
 
-from destination_qdrant.collection import PROBE, Prepared, check_fits, prepare, probe_dimensions, wanted_vector
+from destination_qdrant.catalog import Catalog
+from destination_qdrant.collection import (
+    PROBE,
+    Prepared,
+    check_fits,
+    prepare,
+    probe_dimensions,
+    settle_model,
+    wanted_vector,
+)
+from destination_qdrant.config import Config, OpenAI
 from destination_qdrant.errors import ConfigError
 from destination_qdrant.generations import outdated
-from destination_qdrant.points import AIRBYTE_INDEXES, INDEXES, NAMESPACE, RUN_ID, STREAM, of_airbyte
+from destination_qdrant.points import AIRBYTE_INDEXES, CONTENT_HASH, INDEXES, NAMESPACE, RUN_ID, STREAM, of_airbyte
 from destination_qdrant.protocol import Descriptor
 from destination_qdrant.qdrant.base import CollectionInfo, PayloadIndex, VectorSchema
+from destination_qdrant.site import Reuse
 from destination_qdrant.vectors import UNNAMED
 
 FITTING = VectorSchema("dense", 1536, "cos")
+BY_KEY = Reuse(unchanged=True, by_key=True)
 CATALOG = catalog({"stream": {"name": "users"}}, {"stream": {"name": "orders", "namespace": "shop"}})
 
 
@@ -81,7 +93,7 @@ def test_a_collection_that_does_not_fit_is_refused_before_anything_changes(schem
 
     with pytest.raises(ConfigError, match="indexing"):
         prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
-    assert _names(store) == ["describe"]
+    assert _names(store) == ["describe", "recall"]
 
 
 def test_a_collection_that_somebody_else_created_meanwhile_is_compared_too() -> None:
@@ -110,7 +122,7 @@ def test_known_dimensions_cost_no_request() -> None:
 
 
 def test_probe_measures_what_really_comes_back() -> None:
-    assert probe_dimensions(RecordingEmbedder()) == 1536
+    assert probe_dimensions(RecordingEmbedder(), MemoryStore(), config()) == 1536
 
 
 def test_streams_under_whose_name_airbytes_connector_left_points_are_found() -> None:
@@ -120,14 +132,14 @@ def test_streams_under_whose_name_airbytes_connector_left_points_are_found() -> 
     store.put("nobody's", text="by hand")
 
     assert prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1) == Prepared(
-        frozenset({Descriptor("shop", "orders")}), replicated=False, warnings=()
+        1536, frozenset({Descriptor("shop", "orders")}), replicated=False, reuse=BY_KEY, warnings=()
     )
     assert store.called("create_indexes") == [INDEXES, AIRBYTE_INDEXES]
 
 
 def test_no_points_of_airbytes_connector_need_no_index() -> None:
     assert prepare(MemoryStore(), config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1) == Prepared(
-        frozenset(), replicated=False, warnings=()
+        1536, frozenset(), replicated=False, reuse=BY_KEY, warnings=()
     )
 
 
@@ -146,7 +158,10 @@ def test_what_the_end_of_a_replacement_filters_by_is_tried_before_anything_is_wr
     tried = store.called("scroll")
 
     assert list(outdated(of.streams[0], RUN))
-    assert tried == [*outdated(of.streams[0], RUN), of_airbyte(of.streams[0])]
+    assert tried[: len(tried) - (not of.streams[0].is_dedup)] == [
+        *outdated(of.streams[0], RUN),
+        of_airbyte(of.streams[0]),
+    ]
     assert {"count", "upsert", "delete_where"}.isdisjoint(_names(store))
 
 
@@ -204,7 +219,7 @@ def test_a_collection_that_must_exist_is_not_created() -> None:
         "The collection does not exist in Qdrant at memory, and indexing.collection_management is must_exist: create "
         "it for 1536-dimensional cos vectors (unnamed), correct indexing.collection, or choose create_if_missing."
     )
-    assert _names(store) == ["describe"]
+    assert _names(store) == ["describe", "recall"]
 
 
 def test_indexes_of_the_user_are_created_with_those_of_the_bookkeeping() -> None:
@@ -301,3 +316,159 @@ def test_a_sync_that_is_refused_notes_nothing() -> None:
         prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1)
 
     assert store.called("remember") == []
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What need not be done again
+
+
+def _prepared(store: MemoryStore, of: Catalog = CATALOG, **indexing: Any) -> Prepared:
+    return prepare(store, config_with(**indexing), RecordingEmbedder(), of, run_id=RUN, loaded_at=1)
+
+
+def test_deduplicated_streams_need_no_index_to_find_their_vectors() -> None:
+    store = MemoryStore()
+
+    assert _prepared(store).reuse == BY_KEY
+    assert CONTENT_HASH not in store.indexes
+
+
+def test_other_streams_find_vectors_by_text_when_there_are_points_of_theirs() -> None:
+    of = catalog(
+        {"stream": {"name": "users"}, "destination_sync_mode": "append"},
+        {"stream": {"name": "orders"}, "destination_sync_mode": "overwrite"},
+        {"stream": {"name": "items"}},
+    )
+    store = MemoryStore()
+    first = _prepared(store, of)
+    store.put("before", **{STREAM: "users", NAMESPACE: "", RUN_ID: "before"})
+    second = _prepared(store, of)
+
+    assert first.reuse == BY_KEY
+    assert second.reuse == replace(BY_KEY, texts_of=frozenset({Descriptor(None, "users")}))
+    assert store.indexes[CONTENT_HASH] == PayloadIndex("keyword", on_disk=True, filters_searches=False)
+
+
+def test_without_the_right_to_make_that_index_the_sync_goes_on_and_says_so() -> None:
+    class NoIndexes(MemoryStore):
+        def create_indexes(self, indexes: Mapping[str, PayloadIndex]) -> None:
+            if CONTENT_HASH in indexes:
+                raise ConfigError("The key may not create indexes.")
+
+    prepared = _prepared(NoIndexes(), catalog({"stream": {"name": "users"}, "destination_sync_mode": "append"}))
+
+    assert prepared.reuse == BY_KEY
+    assert [warning[:45] for warning in prepared.warnings] == ["Without an index over _ab_content_hash (keywo"]
+
+
+def test_with_replicas_a_record_that_seems_unchanged_is_written_all_the_same() -> None:
+    """The replica that was read may hold what another one lacks."""
+    store = MemoryStore({UNNAMED: FITTING})
+    store.replicas = 2
+
+    assert _prepared(store).reuse == Reuse(unchanged=False, by_key=True)
+
+
+def test_reuse_can_be_switched_off() -> None:
+    store = MemoryStore()
+
+    assert (
+        _prepared(
+            store, catalog({"stream": {"name": "users"}, "destination_sync_mode": "append"}), reuse_vectors=False
+        ).reuse
+        == Reuse()
+    )
+    assert CONTENT_HASH not in store.indexes
+
+
+def test_dimensions_that_were_noted_for_the_model_cost_no_request() -> None:
+    store, embedder = MemoryStore(), Undeclared()
+    for _ in range(2):
+        prepare(store, config(), embedder, CATALOG, run_id=RUN, loaded_at=1)
+
+    assert embedder.texts == [PROBE]
+
+
+@pytest.mark.parametrize("noted", [{**ENTRY, "model": "other"}, {"model": "fake"}, {"dimensions": 1536}])
+def test_dimensions_noted_for_another_model_are_not_taken(noted: Mapping[str, Any]) -> None:
+    store, embedder = MemoryStore({UNNAMED: FITTING}), Undeclared()
+    store.note = {"embedding": {"unnamed": noted}}
+    prepare(store, config_with(model_guard=False), embedder, CATALOG, run_id=RUN, loaded_at=1)
+
+    assert embedder.texts == [PROBE]
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Which model a configuration without one means
+
+
+def _openai(model_name: str | None = None, dimensions: int | None = None) -> Config:
+    return config().model_copy(
+        update={"embedding": OpenAI(openai_key="k", model_name=model_name, dimensions=dimensions)}
+    )
+
+
+def _settled(store: MemoryStore, of: Config) -> tuple[str | None, str]:
+    settled, sentence = settle_model(store, of)
+    assert isinstance(settled.embedding, OpenAI)
+    return settled.embedding.model_name, sentence
+
+
+def test_a_new_or_empty_collection_leaves_the_choice_open() -> None:
+    assert _settled(MemoryStore(), _openai()) == (None, "")
+    assert _settled(MemoryStore({UNNAMED: FITTING}), _openai()) == (None, "")
+
+
+def test_a_collection_that_nobody_noted_a_model_of_is_airbytes() -> None:
+    store = MemoryStore({UNNAMED: FITTING})
+    store.put("theirs", text="x")
+    model, sentence = _settled(store, _openai())
+
+    assert model == "text-embedding-ada-002"
+    assert sentence == (
+        "embedding.model_name is empty, so that this is the model text-embedding-ada-002, which Airbyte's own connector "
+        "always used."
+    )
+
+
+@pytest.mark.parametrize("noted", ["openai/text-embedding-3-large", "openai/text-embedding-3-large@256"])
+def test_a_noted_model_is_kept(noted: str) -> None:
+    store = MemoryStore({UNNAMED: FITTING})
+    store.note = {"embedding": {"unnamed": {**ENTRY, "model": noted}}}
+    model, sentence = _settled(store, _openai())
+
+    assert model == "text-embedding-3-large"
+    assert "whose vectors the collection holds" in sentence
+
+
+def test_another_providers_model_is_left_to_the_guard() -> None:
+    store = MemoryStore({UNNAMED: FITTING})
+    store.note = {"embedding": {"unnamed": {**ENTRY, "model": "cohere/embed-v4.0"}}}
+    store.put("ours", text="x")
+
+    assert _settled(store, _openai()) == (None, "")
+
+
+def test_a_model_that_is_configured_is_not_looked_into() -> None:
+    store = MemoryStore({UNNAMED: FITTING})
+
+    assert _settled(store, _openai("text-embedding-3-small")) == ("text-embedding-3-small", "")
+    assert settle_model(store, config()) == (config(), "")
+    assert store.calls == []
+
+
+def test_points_of_airbytes_connector_beside_another_openai_model_are_told_of() -> None:
+    class Small(RecordingEmbedder):
+        model = "openai/text-embedding-3-small"
+
+    store = MemoryStore({UNNAMED: FITTING})
+    store.put("theirs", **{STREAM: "users"})
+    (warning,) = prepare(store, config(), Small(), CATALOG, run_id=RUN, loaded_at=1).warnings
+
+    assert "makes vectors of text-embedding-ada-002, which cannot be compared" in warning
+    assert (
+        prepare(store, config_with(model_guard=False), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1).warnings[
+            1:
+        ]
+        == ()
+    )

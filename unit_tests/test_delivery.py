@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,22 +14,26 @@ from memory_store import MemoryStore
 
 from destination_qdrant.batching import Batch, Entry
 from destination_qdrant.catalog import DestinationStream
-from destination_qdrant.delivery import CommitReceipt, Site, deliver
+from destination_qdrant.chunking import Chunk
+from destination_qdrant.delivery import CommitReceipt, deliver
 from destination_qdrant.documents import Upsert
-from destination_qdrant.errors import ConfigError, PointRefusedError, SystemFault, TransientError
+from destination_qdrant.errors import ConfigError, PointRefusedError, SystemFault, TextRefusedError, TransientError
 from destination_qdrant.points import (
     CHUNK_COUNT,
     CHUNK_INDEX,
     CURSOR,
+    GENERATION_ID,
     NAMESPACE,
     RECORD_ID,
     RECORD_KEY,
     RUN_ID,
     STREAM,
 )
-from destination_qdrant.protocol import Descriptor
+from destination_qdrant.site import Reuse, Site
+from destination_qdrant.tally import Tally
 from destination_qdrant.vectors import UNNAMED, Dense
 
+DIMENSIONS = 1536
 USERS = stream("users", cursor_field=["updated"])
 NO_CURSOR = stream("users")
 APPEND = stream("users", destination_sync_mode="append")
@@ -50,7 +55,7 @@ def embedder() -> RecordingEmbedder:
 
 @pytest.fixture
 def site(store: MemoryStore, embedder: RecordingEmbedder) -> Site:
-    return Site(store, embedder, FORM)
+    return Site(store, embedder, FORM, DIMENSIONS)
 
 
 def _writes(store: MemoryStore) -> list[str]:
@@ -84,7 +89,12 @@ def test_every_chunk_becomes_a_point_with_its_vector(
         (1, 1): ("b", 2, embedder.embed_query("b")),
         (2, 0): ("c", 1, embedder.embed_query("c")),
     }
-    assert receipt == CommitReceipt(written=(1, 2), skipped=(), deleted=(), points={USERS.descriptor: 3})
+    assert receipt == CommitReceipt(
+        written=(1, 2),
+        skipped=(),
+        deleted=(),
+        tallies={USERS.descriptor: Tally(chunks=3, points=3, embedded=3, tokens=3)},
+    )
     assert embedder.texts == ["a", "b", "c"]
 
 
@@ -93,7 +103,7 @@ def test_a_batch_is_embedded_in_one_request_across_streams(embedder: RecordingEm
     receipt = _deliver(site, entry(1, USERS, id=1, text="a"), entry(2, orders, id=1, text="b c"))
 
     assert embedder.requests == [["a", "b", "c"]]
-    assert receipt.points == {USERS.descriptor: 1, orders.descriptor: 2}
+    assert {of: tally.points for of, tally in receipt.tallies.items()} == {USERS.descriptor: 1, orders.descriptor: 2}
 
 
 def test_a_vector_that_came_with_the_record_is_not_embedded(
@@ -112,19 +122,19 @@ def test_a_vector_that_came_with_the_record_is_not_embedded(
 def test_a_record_of_many_chunks_is_delivered_in_parts_of_bounded_size(
     store: MemoryStore, embedder: RecordingEmbedder
 ) -> None:
-    site = Site(store, embedder, FORM, points_per_write=4)
+    site = Site(store, embedder, FORM, DIMENSIONS, points_per_write=4)
     text = " ".join(f"w{number}" for number in range(10))
     receipt = _deliver(site, entry(1, USERS, id=1, text=text), entry(2, USERS, id=2, text="x y z"))
 
     assert [len(ids) for ids in store.called("upsert")] == [4, 4, 4, 1]
     assert [len(texts) for texts in embedder.requests] == [4, 4, 4, 1]
-    assert receipt.points == {USERS.descriptor: 13}
+    assert receipt.tallies[USERS.descriptor].points == 13
     assert len(store.points) == 13
     assert {payload[CHUNK_COUNT] for payload in store.payloads() if payload["id"] == 1} == {10}
 
 
 def test_parts_are_bounded_by_bytes_too(store: MemoryStore, embedder: RecordingEmbedder) -> None:
-    site = Site(store, embedder, FORM, bytes_per_write=30_000)
+    site = Site(store, embedder, FORM, DIMENSIONS, bytes_per_write=30_000)
     wide = "w" * 12_000  # a point of it, with a vector of 6 KB, is about 20 KB and its metadata as much again
     narrow = entry(2, USERS, id=2, text="a b")
     _deliver(site, entry(1, USERS, id=1, text=f"{wide} {wide}"), narrow)
@@ -135,7 +145,7 @@ def test_parts_are_bounded_by_bytes_too(store: MemoryStore, embedder: RecordingE
 def test_vectors_are_written_under_the_name_of_the_configuration(
     store: MemoryStore, embedder: RecordingEmbedder
 ) -> None:
-    _deliver(Site(store, embedder, replace(FORM, vector_name="title")), entry(1, NO_KEY, text="a"))
+    _deliver(Site(store, embedder, replace(FORM, vector_name="title"), DIMENSIONS), entry(1, NO_KEY, text="a"))
 
     assert [point.vectors for point in store.points.values()] == [{"title": embedder.embed_query("a")}]
 
@@ -143,7 +153,7 @@ def test_vectors_are_written_under_the_name_of_the_configuration(
 def test_a_refused_point_is_told_as_the_record_that_it_came_from(
     store: MemoryStore, embedder: RecordingEmbedder
 ) -> None:
-    site = Site(store, embedder, FORM, points_per_write=3)
+    site = Site(store, embedder, FORM, DIMENSIONS, points_per_write=3)
 
     def refuse(points: Any) -> None:
         if [point.payload["text"] for point in points] == ["d", "e"]:
@@ -207,7 +217,7 @@ def test_a_failure_between_writing_and_removing_is_healed_by_the_next_delivery(s
 
 
 def test_a_failure_while_writing_removes_nothing(store: MemoryStore, embedder: RecordingEmbedder) -> None:
-    site = Site(store, embedder, FORM, points_per_write=1)
+    site = Site(store, embedder, FORM, DIMENSIONS, points_per_write=1)
     _deliver(site, entry(1, USERS, id=1, text="a b c", updated=1))
     store.faults["upsert"] = TransientError("Qdrant went away.")
     with pytest.raises(TransientError):
@@ -261,12 +271,16 @@ def test_streams_whose_names_read_alike_are_looked_up_apart(store: MemoryStore, 
 # Deletes
 
 
+REMOVED = {USERS.descriptor: Tally(removed=2)}
+NOTHING = {USERS.descriptor: Tally()}
+
+
 @pytest.mark.parametrize(
     ("data", "receipt"),
     [
-        ({"text": "x", "_ab_cdc_deleted_at": "2026-01-01"}, CommitReceipt((), (), (3,))),
-        ({"text": None}, CommitReceipt((), (3,), ())),
-        ({"text": " \n "}, CommitReceipt((), (3,), ())),
+        ({"text": "x", "_ab_cdc_deleted_at": "2026-01-01"}, CommitReceipt((), (), (3,), REMOVED)),
+        ({"text": None}, CommitReceipt((), (3,), (), REMOVED)),
+        ({"text": " \n "}, CommitReceipt((), (3,), (), REMOVED)),
     ],
 )
 def test_a_deleted_row_and_one_without_text_remove_what_is_stored(
@@ -283,7 +297,7 @@ def test_a_deleted_row_and_one_without_text_remove_what_is_stored(
 def test_deleting_what_is_not_stored_is_done_without_a_write(store: MemoryStore, site: Site) -> None:
     receipt = _deliver(site, entry(1, NO_CURSOR, id=1, _ab_cdc_deleted_at=0))
 
-    assert receipt == CommitReceipt((), (), (1,))
+    assert receipt == CommitReceipt((), (), (1,), NOTHING)
     assert _writes(store) == []
 
 
@@ -305,8 +319,10 @@ def test_an_outdated_record_is_neither_embedded_nor_written(
     _deliver(site, entry(1, USERS, id=1, text="new new", updated=9))
     receipt = _deliver(site, entry(2, USERS, id=1, text="old", updated=8), entry(3, USERS, id=2, text="x", updated=1))
 
-    assert receipt == CommitReceipt(written=(3,), skipped=(2,), deleted=(), points={USERS.descriptor: 1})
-    assert embedder.texts == ["new", "new", "x"]
+    assert receipt == CommitReceipt(
+        written=(3,), skipped=(2,), deleted=(), tallies={USERS.descriptor: Tally(1, 1, 1, tokens=1)}
+    )
+    assert embedder.texts == ["new", "x"]  # the same text once
     assert _texts(store) == ["new", "new", "x"]
 
 
@@ -351,7 +367,7 @@ def test_without_the_version_guard_the_last_arrival_is_written_and_its_cursor_st
 
 def _with_airbytes(store: MemoryStore, embedder: RecordingEmbedder, of: DestinationStream, record_id: str) -> Site:
     store.put("theirs", **{STREAM: of.identifier, RECORD_ID: record_id, "text": "theirs"})
-    return Site(store, embedder, FORM, airbyte_streams=frozenset({of.descriptor}))
+    return Site(store, embedder, FORM, DIMENSIONS, airbyte_streams=frozenset({of.descriptor}))
 
 
 def test_points_of_airbytes_connector_for_the_same_record_are_replaced_during_a_refresh(
@@ -450,7 +466,7 @@ def _batch_of(arrivals: list[Any], start: int) -> tuple[Batch, set[int]]:
 @settings(deadline=None, max_examples=60)
 @given(ARRIVALS, ARRIVALS)
 def test_a_receipt_has_every_position_of_the_batch_exactly_once(first: list[Any], second: list[Any]) -> None:
-    site = Site(MemoryStore(), RecordingEmbedder(), FORM)
+    site = Site(MemoryStore(), RecordingEmbedder(), FORM, DIMENSIONS)
     for arrivals, start in ((first, 1), (second, 101)):
         whole, positions = _batch_of(arrivals, start)
         receipt = deliver(whole, site)
@@ -468,7 +484,7 @@ def test_superseded_records_are_settled_as_skipped(site: Site) -> None:
         entry(3, NO_CURSOR, id=1, text="three"),
     )
 
-    assert receipt == CommitReceipt((3,), (1, 2), (), {Descriptor(None, "users"): 1})
+    assert receipt == CommitReceipt((3,), (1, 2), (), {USERS.descriptor: Tally(1, 1, 1, tokens=5)})
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -507,3 +523,210 @@ def test_with_replicas_a_newer_version_that_stays_is_left_alone(store: MemorySto
     _deliver(later, entry(2, USERS, id=1, updated=4, text="old"))
 
     assert store.points == before
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What need not be done again
+
+LATER = replace(FORM, run_id="run-later", loaded_at=FORM.loaded_at + 1)
+BY_KEY = Reuse(unchanged=True, by_key=True)
+BY_TEXT = replace(BY_KEY, texts_of=frozenset({APPEND.descriptor}))
+
+
+def _later(site: Site, reuse: Reuse, **changed: Any) -> Site:
+    """The next run: nothing is remembered but what is stored."""
+    return Site(site.store, site.embedder, replace(LATER, **changed), DIMENSIONS, reuse=reuse)
+
+
+def test_a_text_that_stands_in_many_records_is_embedded_once(embedder: RecordingEmbedder, site: Site) -> None:
+    receipt = _deliver(site, entry(1, USERS, id=1, text="a b"), entry(2, USERS, id=2, text="a a"))
+    _deliver(site, entry(3, NO_KEY, id=3, text="b c"))
+
+    assert embedder.requests == [["a", "b"], ["c"]]
+    assert receipt.tallies == {USERS.descriptor: Tally(chunks=4, points=4, embedded=2, reused=2, tokens=2)}
+
+
+def test_an_unchanged_record_is_neither_embedded_nor_written(
+    store: MemoryStore, embedder: RecordingEmbedder, site: Site
+) -> None:
+    _deliver(site, entry(1, USERS, id=1, text="a b", updated=1), entry(2, USERS, id=2, text="c", updated=1))
+    before = dict(store.points)
+    embedder.requests.clear()
+    store.calls.clear()
+    receipt = _deliver(_later(site, BY_KEY), entry(1, USERS, id=1, text="a b", updated=1))
+
+    assert receipt == CommitReceipt((1,), (), (), {USERS.descriptor: Tally(chunks=2, unchanged=1)})
+    assert store.points == before
+    assert (embedder.requests, _writes(store)) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("data", "embedded"),
+    [
+        ({"text": "a b", "updated": 2}, []),  # a column: its vectors stay, its payload is new
+        ({"text": "a b", "updated": 1, "color": "red"}, []),
+        ({"text": "a x", "updated": 1}, ["x"]),
+        ({"text": "b a", "updated": 1}, []),  # the same chunks in another order
+        ({"text": "a", "updated": 1}, []),
+        ({"text": "a b c", "updated": 1}, ["c"]),
+    ],
+)
+def test_a_changed_record_is_written_whole_and_only_its_new_text_embedded(
+    store: MemoryStore, embedder: RecordingEmbedder, site: Site, data: dict[str, Any], embedded: list[str]
+) -> None:
+    _deliver(site, entry(1, USERS, id=1, text="a b", updated=1))
+    embedder.requests.clear()
+    _deliver(_later(site, BY_KEY), entry(1, USERS, id=1, **data))
+
+    fresh = Site(MemoryStore(), RecordingEmbedder(), LATER, DIMENSIONS)
+    _deliver(fresh, entry(1, USERS, id=1, **data))
+    assert isinstance(fresh.store, MemoryStore)
+    assert store.points == fresh.store.points
+    assert embedder.texts == embedded
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"fingerprint": "fake/2"}, {"text_field": "body"}, {"omit_text": True}, {"vector_name": "title"}],
+)
+def test_another_configuration_changes_every_record(store: MemoryStore, site: Site, changed: dict[str, Any]) -> None:
+    _deliver(site, entry(1, USERS, id=1, text="a b", updated=1))
+    store.calls.clear()
+    _deliver(_later(site, BY_KEY, **changed), entry(1, USERS, id=1, text="a b", updated=1))
+
+    assert _writes(store) == ["upsert"]
+
+
+def test_a_record_with_a_chunk_too_many_or_too_few_is_written_again(store: MemoryStore, site: Site) -> None:
+    """As a kill between writing and removing, or a removal by somebody else, leaves it."""
+    _deliver(site, entry(1, NO_CURSOR, id=1, text="a b"), entry(2, NO_CURSOR, id=2, text="c d"))
+    key = next(payload[RECORD_KEY] for payload in store.payloads() if payload["id"] == 1)
+    store.put("left over", **{STREAM: "users", NAMESPACE: "", RECORD_KEY: key, RUN_ID: "long ago", CHUNK_INDEX: 9})
+    lost = next(each for each, point in store.points.items() if point.payload["id"] == 2)
+    del store.points[lost]
+    later = _later(site, BY_KEY)
+    receipt = _deliver(later, entry(1, NO_CURSOR, id=1, text="a b"), entry(2, NO_CURSOR, id=2, text="c d"))
+
+    assert receipt.tallies[NO_CURSOR.descriptor].unchanged == 0
+    assert "left over" not in store.points
+    assert lost in store.points
+
+
+def test_what_the_end_of_a_refresh_removes_is_written_again_with_its_vectors(
+    store: MemoryStore, embedder: RecordingEmbedder, site: Site
+) -> None:
+    _deliver(site, entry(1, BEFORE_REFRESH, id=1, text="a b", updated=1))
+    embedder.requests.clear()
+    refresh = _later(site, BY_KEY)
+    first = _deliver(refresh, entry(1, REFRESH, id=1, text="a b", updated=1))
+    again = _deliver(refresh, entry(9, REFRESH, id=1, text="a b", updated=1))
+
+    assert embedder.requests == []
+    assert {payload[GENERATION_ID] for payload in store.payloads()} == {7}
+    assert (first.tallies, again.tallies) == (
+        {REFRESH.descriptor: Tally(chunks=2, points=2, reused=2)},
+        {REFRESH.descriptor: Tally(chunks=2, unchanged=1)},  # a retry of the refresh: it is of this generation
+    )
+
+
+@pytest.mark.parametrize("of", [APPEND, stream("users", destination_sync_mode="overwrite", primary_key=[])])
+def test_streams_of_many_versions_find_vectors_by_their_text(
+    store: MemoryStore, embedder: RecordingEmbedder, site: Site, of: DestinationStream
+) -> None:
+    _deliver(site, entry(1, of, id=1, text="a b"), entry(2, of, id=2, text="c"))
+    embedder.requests.clear()
+    receipt = _deliver(_later(site, BY_TEXT), entry(1, of, id=1, text="a b"), entry(2, of, id=2, text="d"))
+
+    assert embedder.texts == ["d"]
+    assert receipt.tallies == {of.descriptor: Tally(chunks=3, points=3, embedded=1, reused=2, tokens=1)}
+    assert len(store.points) == 6
+    assert {
+        (point.payload["text"], vector) for point in store.points.values() for vector in point.vectors.values()
+    } == {(text, embedder.embed_query(text)) for text in "abcd"}
+
+
+def test_texts_of_another_stream_are_not_looked_up(store: MemoryStore, embedder: RecordingEmbedder, site: Site) -> None:
+    orders = stream("orders", destination_sync_mode="append")
+    _deliver(site, entry(1, APPEND, id=1, text="a"))
+    store.calls.clear()
+    _deliver(_later(site, BY_TEXT), entry(1, orders, id=1, text="a"))
+
+    assert store.called("scroll") == []
+    assert embedder.texts == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [{}, {"other": Dense.of([1.0] * DIMENSIONS)}, {UNNAMED: Dense.of([1.0])}]
+    + [{UNNAMED: Dense.of([number] * DIMENSIONS)} for number in (0.0, float("nan"))],
+)
+def test_a_stored_vector_that_is_missing_or_no_good_is_embedded_again(
+    store: MemoryStore, embedder: RecordingEmbedder, site: Site, stored: dict[str, Dense]
+) -> None:
+    _deliver(site, entry(1, NO_CURSOR, id=1, text="a"))
+    store.points = {each: replace(point, vectors=stored) for each, point in store.points.items()}
+    _deliver(_later(site, BY_KEY), entry(1, NO_CURSOR, id=1, text="a", color="red"))
+
+    assert embedder.texts == ["a", "a"]
+    assert [point.vectors for point in store.points.values()] == [{UNNAMED: embedder.embed_query("a")}]
+
+
+def test_switched_off_every_record_is_embedded_and_written(
+    store: MemoryStore, embedder: RecordingEmbedder, site: Site
+) -> None:
+    entries = [entry(1, USERS, id=1, text="a", updated=1), entry(2, APPEND, id=1, text="b")]
+    _deliver(site, *entries)
+    _deliver(_later(site, Reuse()), *entries)
+
+    assert embedder.texts == ["a", "b", "a", "b"]
+    assert len(store.called("upsert")) == 2
+    assert store.called("retrieve_vectors") == []
+
+
+def test_a_record_without_text_is_stored_without_a_vector(store: MemoryStore, embedder: RecordingEmbedder) -> None:
+    plain = entry(1, NO_CURSOR, id=1, text="a", color="red")
+    assert isinstance(plain.operation, Upsert)
+    empty = replace(plain, operation=Upsert(replace(plain.operation.document, text="")), chunks=(Chunk(0, ""),))
+    receipt = _deliver(Site(store, embedder, FORM, DIMENSIONS), empty)
+
+    assert [(point.vectors, point.payload["color"]) for point in store.points.values()] == [({}, "red")]
+    assert receipt.tallies == {NO_CURSOR.descriptor: Tally(chunks=1, points=1)}
+    assert embedder.requests == []
+
+
+def test_a_model_that_gives_other_vectors_than_the_collection_has_is_refused(
+    store: MemoryStore, embedder: RecordingEmbedder
+) -> None:
+    with pytest.raises(ConfigError, match="vectors of another length than 384"):
+        _deliver(Site(store, embedder, FORM, 384), entry(1, NO_CURSOR, id=1, text="a"))
+
+    assert store.points == {}
+
+
+def test_a_text_that_the_provider_refuses_is_told_as_the_record_that_it_came_from(store: MemoryStore) -> None:
+    class Strict(RecordingEmbedder):
+        def embed_documents(self, texts: Sequence[str], tokens: Sequence[int] | None = None) -> list[Dense]:
+            if "secret" in texts:
+                raise TextRefusedError("The provider refuses a text.", text="secret")
+            return super().embed_documents(texts, tokens)
+
+    with pytest.raises(ConfigError) as caught:
+        _deliver(
+            Site(store, Strict(), FORM, DIMENSIONS),
+            entry(4, USERS, id=1, text="a"),
+            entry(5, USERS, id=2, text="secret"),
+        )
+
+    assert caught.value.message == "The provider refuses a text. (line 5 of the input, stream users)"
+
+
+def test_a_refused_text_that_is_no_chunks_names_the_batch_and_no_record(store: MemoryStore) -> None:
+    class Strict(RecordingEmbedder):
+        def embed_documents(self, texts: Sequence[str], tokens: Sequence[int] | None = None) -> list[Dense]:
+            del texts, tokens
+            raise TextRefusedError("The provider refuses a text.", text="prefix and text")
+
+    with pytest.raises(ConfigError) as caught:
+        _deliver(Site(store, Strict(), FORM, DIMENSIONS), entry(4, USERS, id=1, text="a"))
+
+    assert caught.value.message == "The provider refuses a text. (in lines 4 to 4 of the input, stream users)"

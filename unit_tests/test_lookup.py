@@ -15,6 +15,7 @@ from destination_qdrant.points import (
     CURSOR,
     GENERATION_ID,
     NAMESPACE,
+    RECORD_HASH,
     RECORD_ID,
     RECORD_KEY,
     RUN_ID,
@@ -33,12 +34,12 @@ def _put(store: MemoryStore, point_id: str, key: str, **payload: Any) -> None:
 
 def test_every_chunk_of_a_key_is_found_with_what_decides_about_it() -> None:
     store = MemoryStore()
-    _put(store, "a0", "a", **{CURSOR: "5", CONTENT_HASH: "h", GENERATION_ID: 3})
+    _put(store, "a0", "a", **{CURSOR: "5", CONTENT_HASH: "h", GENERATION_ID: 3, RECORD_HASH: "r"})
     _put(store, "a1", "a")
     _put(store, "b0", "b")
 
     assert look_up(store, USERS, ["a", "c"]) == {
-        "a": [StoredChunk("a0", "h", "5", 3), StoredChunk("a1", None, None, None)],
+        "a": [StoredChunk("a0", "h", "5", 3, "r"), StoredChunk("a1", None, None, None)],
     }
 
 

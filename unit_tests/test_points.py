@@ -16,14 +16,18 @@ from destination_qdrant.identity import RecordKey, keyed_ids, run_ids
 from destination_qdrant.points import (
     AIRBYTE_INDEXES,
     INDEXES,
-    EmbeddedChunk,
+    REPLICA_INDEXES,
+    REUSE_INDEXES,
+    Placed,
     PointFormat,
     content_hash,
     ids_of,
     of_airbyte,
     of_stream,
+    place,
     point_bytes,
-    to_points,
+    record_hash,
+    to_point,
 )
 from destination_qdrant.protocol import Descriptor
 from destination_qdrant.qdrant.base import Equals, Missing, Point, Where
@@ -35,10 +39,9 @@ FORM = PointFormat(
     text_field="text",
     omit_text=False,
     max_payload_bytes=2**20,
-    model="fake/1",
+    fingerprint="fake/1",
 )
 VECTORS = {UNNAMED: Dense.of([1, 2])}
-IDS = run_ids("run", 1)
 
 
 def stream_of(
@@ -74,9 +77,12 @@ DOCUMENT = Document(
 )
 
 
-def points_of(document: Document, *texts: str, form: PointFormat = FORM, count: int | None = None) -> list[Point]:
-    chunks = [EmbeddedChunk(Chunk(index, text), VECTORS) for index, text in enumerate(texts)]
-    return list(to_points(document, chunks, count=len(texts) if count is None else count, ids=IDS, form=form))
+def placed_of(document: Document, *texts: str, form: PointFormat = FORM) -> list[Placed]:
+    return place(document, [Chunk(index, text) for index, text in enumerate(texts)], 1, form)
+
+
+def points_of(document: Document, *texts: str, form: PointFormat = FORM) -> list[Point]:
+    return [to_point(each, VECTORS, form) for each in placed_of(document, *texts, form=form)]
 
 
 def test_point_holds_metadata_text_and_everything_the_connector_needs() -> None:
@@ -96,13 +102,15 @@ def test_point_holds_metadata_text_and_everything_the_connector_needs() -> None:
         "_ab_extracted_at": "2024-01-01T00:00:00.000Z",
         "_ab_cursor": "7",
         "_ab_chunk_count": 2,
+        "_ab_record_hash": placed_of(DOCUMENT, "one", "two")[0].record_hash,
     }
+    ids = keyed_ids(Descriptor("public", "users"), RecordKey('[[["id"],1]]'))
     hashes = [content_hash("fake/1", text, {}) for text in ("one", "two")]
     assert first == Point(
-        IDS[0], VECTORS, {**shared, "text": "one", "_ab_chunk_index": 0, "_ab_content_hash": hashes[0]}
+        ids[0], VECTORS, {**shared, "text": "one", "_ab_chunk_index": 0, "_ab_content_hash": hashes[0]}
     )
     assert second == Point(
-        IDS[1], VECTORS, {**shared, "text": "two", "_ab_chunk_index": 1, "_ab_content_hash": hashes[1]}
+        ids[1], VECTORS, {**shared, "text": "two", "_ab_chunk_index": 1, "_ab_content_hash": hashes[1]}
     )
 
 
@@ -131,13 +139,6 @@ def test_zero_is_a_value() -> None:
     (point,) = points_of(replace(DOCUMENT, stream=stream, cursor=""), "one")
 
     assert [point.payload[name] for name in ("_ab_generation_id", "_ab_sync_id", "_ab_cursor")] == [0, 0, ""]
-
-
-def test_part_of_a_documents_chunks_knows_its_place_in_the_whole() -> None:
-    (point,) = to_points(DOCUMENT, [EmbeddedChunk(Chunk(5, "six"), VECTORS)], count=9, ids=IDS, form=FORM)
-
-    assert point.id == IDS[5]
-    assert (point.payload["_ab_chunk_index"], point.payload["_ab_chunk_count"]) == (5, 9)
 
 
 def test_text_goes_into_the_configured_field_or_nowhere() -> None:
@@ -246,27 +247,79 @@ def test_every_filtered_field_has_an_index_and_every_field_is_reserved() -> None
     assert names == payload.RESERVED
     assert filtered <= set(INDEXES)
     assert {"_ab_record_key", "_ab_generation_id"} <= set(INDEXES)
-    assert set(AIRBYTE_INDEXES) == {"_ab_record_id"}
+    assert [*AIRBYTE_INDEXES, *REPLICA_INDEXES, *REUSE_INDEXES] == [
+        "_ab_record_id",
+        "_ab_loaded_at",
+        "_ab_content_hash",
+    ]
 
 
 def test_hash_depends_on_model_and_text() -> None:
-    hashes = {content_hash(model, text, {}) for model in ("m", "m2", "") for text in ("", "t", "é")}
+    hashes = {content_hash(model, text, {}) for model in ("m", "m2", "") for text in ("s", "t", "é")}
 
     assert len(hashes) == 9
     assert content_hash("fake/1", "t", {}) == "aa5bdaa73e3e9aedfc2229aec7b6b185"  # stored: it must never change
 
 
-def test_hash_depends_on_a_given_vector_but_not_on_an_embedded_one() -> None:
+def test_hash_depends_on_a_given_vector() -> None:
     given: tuple[Vectors, ...] = ({}, VECTORS, {UNNAMED: Dense.of([1, 3])}, {UNNAMED: ServerText("t", "m")})
-    others = [EmbeddedChunk(Chunk(0, "one"), {UNNAMED: Dense.of([8, 9])})]
-
-    (embedded,) = points_of(DOCUMENT, "one")
-    (otherwise,) = to_points(DOCUMENT, others, count=1, ids=IDS, form=FORM)
 
     assert len({content_hash("m", "t", vectors) for vectors in given}) == 3
     assert content_hash("m", "t", {"text": Dense.of([1, 2])}) == content_hash("m", "t", VECTORS)
     assert content_hash("m", "t", VECTORS) == "cd780fe062b546d5395ff9e30fadce64"  # stored as well
-    assert embedded.payload == otherwise.payload
+
+
+def test_a_chunk_without_text_and_vector_has_no_hash() -> None:
+    assert content_hash("m", "", {}) is None
+    (point,) = points_of(DOCUMENT, "")
+    assert "_ab_content_hash" not in point.payload
+
+
+def test_record_hash_depends_on_all_that_is_stored_of_the_record() -> None:
+    (one,) = placed_of(DOCUMENT, "one")
+    others = [
+        *placed_of(DOCUMENT, "two"),
+        *placed_of(DOCUMENT, "one", "two"),
+        *placed_of(replace(DOCUMENT, metadata={"id": 1, "tags": ["y"]}), "one"),
+        *placed_of(replace(DOCUMENT, changes=({"field": "a"},)), "one"),
+        *placed_of(replace(DOCUMENT, cursor="8"), "one"),
+        *placed_of(replace(DOCUMENT, airbyte_id=None), "one"),
+        *placed_of(DOCUMENT, "one", form=replace(FORM, fingerprint="fake/2")),
+        *placed_of(DOCUMENT, "one", form=replace(FORM, text_field="body")),
+        *placed_of(DOCUMENT, "one", form=replace(FORM, omit_text=True)),
+        *placed_of(DOCUMENT, "one", form=replace(FORM, vector_name="title")),
+        *placed_of(DOCUMENT, "one", form=replace(FORM, max_payload_bytes=4096)),
+    ]
+    hashes = {each.record_hash for each in others}
+
+    assert len(hashes) == len(others) - 1  # the two chunks of one record share theirs
+    assert one.record_hash not in hashes
+
+
+def test_a_text_that_was_cut_is_noted() -> None:
+    whole = place(DOCUMENT, [Chunk(0, "one")], 1, FORM)[0]
+    cut = place(DOCUMENT, [Chunk(0, "one", truncated=True)], 1, FORM)[0]
+    change = {"field": "text", "change": "TRUNCATED", "reason": "DESTINATION_FIELD_SIZE_LIMITATION"}
+
+    assert to_point(cut, VECTORS, FORM).payload["_ab_meta"] == {"changes": [change]}
+    assert cut.record_hash != whole.record_hash
+
+
+def test_record_hash_does_not_depend_on_when_and_how_it_came() -> None:
+    (one,) = placed_of(DOCUMENT, "one")
+    stream = replace(stream_of(), generation_id=9, sync_id=43)
+    again = replace(DOCUMENT, stream=stream, extracted_at=None, metadata=dict(reversed(DOCUMENT.metadata.items())))
+    (other,) = place(again, [Chunk(0, "one")], 77, replace(FORM, run_id="later", loaded_at=1))
+
+    assert other.record_hash == one.record_hash
+    assert record_hash(DOCUMENT, ["h"], FORM) == "00c325242c60d867e54a41e060a5ef0d"  # stored: it must never change
+
+
+@pytest.mark.parametrize(("mode", "key"), [("append", RecordKey("k")), ("overwrite", RecordKey("k")), ("append", None)])
+def test_a_record_that_may_have_many_versions_has_no_record_hash(mode: SyncMode, key: RecordKey | None) -> None:
+    (point,) = points_of(replace(DOCUMENT, stream=stream_of(mode), key=key), "one")
+
+    assert "_ab_record_hash" not in point.payload
 
 
 def test_size_of_a_point_counts_text_metadata_and_vector() -> None:

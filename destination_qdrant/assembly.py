@@ -1,0 +1,67 @@
+"""What a sync is made of, out of configuration and catalog; `write` and `plan` share it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .batching import BatchBounds
+from .catalog import Catalog, read_catalog
+from .config import Config, FromField, Requests, parse_config
+from .documents import DocumentReader, missing_text_fields
+from .embedding.base import Embedder
+from .pipeline import Bounds, Plan
+from .points import PointFormat
+from .protocol import MessageWriter
+from .site import Site
+from .splitting import splitting
+
+#: Texts in an embedding request, where the user leaves it to the provider's bounds.
+_USUAL_TEXTS = 256
+
+
+def read_inputs(raw_config: Any, raw_catalog: Any, *, deployment_mode: str) -> tuple[Config, Catalog]:
+    """The configuration and the catalog.
+
+    Raises:
+        ConfigError: something in them is wrong, or they do not fit each other.
+    """
+    config = parse_config(raw_config, deployment_mode=deployment_mode)
+    catalog = read_catalog(raw_catalog, config)
+    errors = () if isinstance(config.embedding, FromField) else map(missing_text_fields, catalog.streams)
+    for error in filter(None, errors):
+        raise error
+    return config, catalog
+
+
+def point_format(config: Config, embedder: Embedder, *, run_id: str, loaded_at: int) -> PointFormat:
+    """What is the same for every point of a run; `loaded_at` is when it began, Unix time in milliseconds."""
+    return PointFormat(
+        run_id=run_id,
+        loaded_at=loaded_at,
+        text_field=config.indexing.text_field,
+        omit_text=config.omit_raw_text,
+        max_payload_bytes=config.processing.max_payload_bytes,
+        fingerprint=embedder.fingerprint,
+        vector_name=config.indexing.vector_name,
+    )
+
+
+def assemble(config: Config, catalog: Catalog, site: Site, out: MessageWriter) -> Plan:
+    """All that a sync needs."""
+    return Plan(
+        catalog,
+        site,
+        out,
+        readers={stream.descriptor: DocumentReader(stream, config) for stream in catalog.streams},
+        split=splitting(catalog.streams, config, site.embedder.limit),
+        bounds=Bounds(_workers(config), batch=BatchBounds(points=config.indexing.batch_size)),
+    )
+
+
+def _workers(config: Config) -> int:
+    """As many batches as are written at once, and as many more as hold the text of all embedding requests in flight."""
+    requests: Requests | None = getattr(config.embedding, "requests", None)
+    if requests is None:
+        return config.indexing.requests_in_flight
+    texts = requests.in_flight * (requests.batch_size or _USUAL_TEXTS)
+    return config.indexing.requests_in_flight + -(-texts // config.indexing.batch_size)

@@ -1,0 +1,102 @@
+"""Vectors of a run by content hash, so that no text is embedded twice: not later in the run, and not at the same time.
+
+What was used least recently goes first. A hash that one caller is making is waited for by the others, who get what
+it gets, its failure included, unless that was about a text of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Final
+
+from .errors import TextRefusedError
+from .vectors import Dense, Vector
+
+Make = Callable[[Mapping[str, str]], Mapping[str, Vector]]
+"""Content hash -> text in, a vector for each out."""
+
+#: 10,000 vectors of 1536 numbers.
+SIZE_BYTES: Final = 64_000_000
+
+#: What an entry takes besides its numbers: key, object, links.
+_OVERHEAD: Final = 300
+
+
+class VectorCache:
+    """Safe to use from several threads at once."""
+
+    def __init__(self, size_bytes: int = SIZE_BYTES) -> None:
+        self._room = size_bytes
+        self._known: OrderedDict[str, Dense] = OrderedDict()
+        self._coming: dict[str, Future[Vector]] = {}
+        self._lock = threading.Lock()
+
+    def __contains__(self, content_hash: str) -> bool:
+        """Whether the vector is here, or on its way."""
+        with self._lock:
+            return content_hash in self._known or content_hash in self._coming
+
+    def vectors(self, texts: Mapping[str, str], make: Make) -> Mapping[str, Vector]:
+        """A vector for each content hash; `make` is asked once, for those that nobody has or is making."""
+        found, mine, awaited = self._divide(texts)
+        if mine:
+            found |= self._made({each: texts[each] for each in mine}, mine, make)
+        # After the own ones are done, so that no two callers wait for each other.
+        refused: dict[str, str] = {}
+        for each, future in awaited.items():
+            try:
+                found[each] = future.result()
+            except TextRefusedError:  # perhaps of another text that was sent along with it
+                refused[each] = texts[each]
+        return {**found, **self.vectors(refused, make)} if refused else found
+
+    def _divide(
+        self, texts: Mapping[str, str]
+    ) -> tuple[dict[str, Vector], dict[str, Future[Vector]], dict[str, Future[Vector]]]:
+        found: dict[str, Vector] = {}
+        mine: dict[str, Future[Vector]] = {}
+        awaited: dict[str, Future[Vector]] = {}
+        with self._lock:
+            for each in texts:
+                if each in self._known:
+                    self._known.move_to_end(each)
+                    found[each] = self._known[each]
+                elif each in self._coming:
+                    awaited[each] = self._coming[each]
+                else:
+                    mine[each] = self._coming[each] = Future()
+        return found, mine, awaited
+
+    def _made(self, texts: Mapping[str, str], mine: Mapping[str, Future[Vector]], make: Make) -> dict[str, Vector]:
+        try:
+            made = {each: vector for each, vector in make(texts).items() if each in texts}
+            if made.keys() != texts.keys():
+                raise KeyError("a vector is missing")  # noqa: TRY301 -- whoever waits has to hear of it too
+        except BaseException as error:
+            with self._lock:
+                for each, future in mine.items():
+                    del self._coming[each]
+                    future.set_exception(error)
+            raise
+        with self._lock:
+            for each, vector in made.items():
+                mine[each].set_result(vector)
+                del self._coming[each]
+                self._keep(each, vector)
+        return made
+
+    def _keep(self, content_hash: str, vector: Vector) -> None:
+        if not isinstance(vector, Dense):
+            return  # a text that the server embeds: there is no vector here
+        self._known[content_hash] = vector
+        self._room -= _weight(vector)
+        while self._room < 0:
+            _, oldest = self._known.popitem(last=False)
+            self._room += _weight(oldest)
+
+
+def _weight(vector: Dense) -> int:
+    return len(vector.packed) + _OVERHEAD
