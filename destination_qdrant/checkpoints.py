@@ -6,7 +6,9 @@ Rules (the Airbyte protocol on STATE acknowledgements and `destinationStats`; `d
 2.  STATEs leave in the order in which they came, all of them, each once.
 3.  `recordCount` of a STREAM state: records of that stream since its previous state; of a GLOBAL state: records of
     all streams since the previous GLOBAL state. Rejected records are counted apart. LEGACY states carry no counts.
-4.  A position is settled once; settling an unknown or settled position is a bug and raises.
+4.  What was done for a stream's records (`additionalStats`, which the platform adds up) is told once: by the first STATE
+    with counts that leaves after it and covers the stream. It may be for records after that STATE as well.
+5.  A position is settled once; settling an unknown or settled position is a bug and raises.
 
 Positions are the line numbers of records; they come in ascending order.
 """
@@ -14,12 +16,13 @@ Positions are the line numbers of records; they come in ascending order.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from .errors import SystemFault
 from .protocol import Descriptor, State
+from .tally import Tally
 
 
 class Outcome(Enum):
@@ -38,6 +41,7 @@ class Checkpoint:
     state: State
     record_count: int
     rejected_count: int
+    tally: Tally = field(default_factory=Tally)
 
 
 @dataclass(slots=True)
@@ -61,6 +65,7 @@ class CheckpointLedger:
         self._rejected_since_stream_state: Counter[Descriptor] = Counter()
         self._since_global_state = 0
         self._rejected_since_global_state = 0
+        self._untold: dict[Descriptor, Tally] = {}
 
     def record(self, position: int, stream: Descriptor) -> None:
         """A record came in."""
@@ -88,6 +93,11 @@ class CheckpointLedger:
                 segment.rejected[stream] += 1
             self._outcomes.setdefault(stream, Counter())[outcome] += 1
 
+    def work(self, tallies: Mapping[Descriptor, Tally]) -> None:
+        """This was done for records of these streams."""
+        for stream, tally in tallies.items():
+            self._untold[stream] = self._untold.get(stream, Tally()) + tally
+
     def release(self) -> list[Checkpoint]:
         """The STATEs that may leave now, oldest first; each is given out once."""
         released = []
@@ -101,6 +111,11 @@ class CheckpointLedger:
     def pending(self) -> int:
         """How many records are not settled yet."""
         return len(self._open)
+
+    @property
+    def settled(self) -> int:
+        """How many records are settled."""
+        return sum(counter.total() for counter in self._outcomes.values())
 
     def outcomes(self, stream: Descriptor) -> Counter[Outcome]:
         """What became of a stream's records so far."""
@@ -121,4 +136,8 @@ class CheckpointLedger:
             rejected, self._rejected_since_global_state = self._rejected_since_global_state, 0
         else:
             came = rejected = 0
-        return Checkpoint(state, came - rejected, rejected)
+        return Checkpoint(state, came - rejected, rejected, self._told_by(state))
+
+    def _told_by(self, state: State) -> Tally:
+        covered = {"STREAM": state.streams, "GLOBAL": tuple(self._untold), "LEGACY": ()}[state.kind]
+        return sum((self._untold.pop(stream, Tally()) for stream in covered), Tally())

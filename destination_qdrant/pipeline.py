@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Protocol
@@ -21,13 +21,14 @@ from .batching import Batch, BatchBounds, BatchBuffer, Entry, KeyInStream
 from .catalog import Catalog, DestinationStream
 from .checkpoints import Checkpoint, CheckpointLedger, Outcome
 from .chunking import Chunk
-from .delivery import CommitReceipt, Site, deliver
+from .delivery import CommitReceipt, deliver
 from .documents import Document, DocumentReader, Skip, Upsert
 from .errors import ConnectorError, TransientError
 from .generations import StreamEnds, Verdict
 from .lines import LONGEST_LINE, LineTooLong
 from .lookup import holds
 from .points import of_airbyte
+from .progress import Activity, Heartbeat, Look, Stopwatch, progress
 from .protocol import (
     Descriptor,
     Ignored,
@@ -44,7 +45,9 @@ from .protocol import (
     with_counts,
 )
 from .qdrant.base import Where
-from .report import StreamReport, summary, warnings
+from .report import Numbers, StreamReport, additional_stats, summary, total, warnings
+from .site import Site
+from .tally import Tally
 
 #: How long a failed sync waits for batches on their way, so that what is paid for is stored and acknowledged.
 _GRACE_SECONDS = 30.0
@@ -66,11 +69,12 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much may be under way at once."""
+    """How much may be under way at once, and how often a running sync says how far it is."""
 
     workers: int = 4
     bytes_in_flight: int = 64_000_000
     batch: BatchBounds = field(default_factory=BatchBounds)
+    progress_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +95,36 @@ def sync(source: Source, plan: Plan) -> None:
     Raises:
         ConnectorError: the first thing that went wrong; what was acknowledged until then is in Qdrant.
     """
+    with _running(source, plan) as run:
+        run.finish()
+    run.report()
+
+
+def rehearse(source: Source, plan: Plan) -> list[StreamReport]:
+    """Take the input as `sync` does, and remove nothing; returns what would be said of each stream.
+
+    Raises:
+        ConnectorError: the first thing that went wrong.
+    """
+    with _running(source, plan) as run:
+        pass
+    return run.reports()
+
+
+@contextmanager
+def _running(source: Source, plan: Plan) -> Iterator[_Run]:
+    """A sync at the end of its input, when everything is delivered. It tells its progress until the block ends."""
     run = _Run(source, plan)
     source.on_wait = run.idle
+    heartbeat = Heartbeat(run.tell_progress, plan.bounds.progress_seconds)
+    heartbeat.start()
     try:
         run.take_all(_numbered(source))
         run.drain()
-        run.finish()
+        yield run
     finally:
         run.stop()
+        heartbeat.stop()
 
 
 def _numbered(source: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -114,7 +140,8 @@ def _counted(checkpoint: Checkpoint) -> bytes:
     state = checkpoint.state
     if state.kind == "LEGACY":
         return state.raw
-    return with_counts(state.raw, checkpoint.record_count, checkpoint.rejected_count)
+    stats = additional_stats(checkpoint.tally)
+    return with_counts(state.raw, checkpoint.record_count, checkpoint.rejected_count, stats)
 
 
 class _Run:
@@ -128,6 +155,7 @@ class _Run:
         self._ends = StreamEnds(plan.catalog)
         self._streams: dict[Descriptor, DestinationStream] = {}
         self._workers = ThreadPoolExecutor(plan.bounds.workers, thread_name_prefix="deliver")
+        self._watch = Stopwatch()
         self._strange_lines = 0
         self._unknown_streams: set[Descriptor] = set()
         self._releasing = threading.Lock()
@@ -136,11 +164,13 @@ class _Run:
         self._batches_in_flight = 0
         self._bytes_in_flight = 0
         self._keys_in_flight: set[KeyInStream] = set()
-        self._points: Counter[Descriptor] = Counter()
+        self._tallies: dict[Descriptor, Tally] = {}
+        self._removed: Counter[Descriptor] = Counter()
         self._skipped: Counter[tuple[Descriptor, str]] = Counter()
         self._unflushed = False
         self._muted = False
         self._failure: BaseException | None = None
+        self._seen = self._look()
 
     # -- the reader's side ---------------------------------------------------------------------------------
 
@@ -157,6 +187,7 @@ class _Run:
 
     def _take(self, number: int, line: bytes) -> None:
         self._raise_failure()
+        self._watch.enter(Activity.WORKING)
         try:
             message = read_message(line)
         except UnreadableLine:
@@ -223,6 +254,7 @@ class _Run:
         """What is due while there is no input; returns the seconds until something is due again."""
         self._raise_failure()
         self._close_if_due()
+        self._watch.enter(Activity.SOURCE)
         due_at = self._buffer.due_at()
         return None if due_at is None else max(0.0, due_at - monotonic())
 
@@ -238,12 +270,14 @@ class _Run:
 
     def _submit(self, batch: Batch) -> None:
         """Hand a batch to the workers as soon as there is room for it and none of its keys is on its way."""
+        self._watch.enter(Activity.ROOM)
         with self._changed:
             self._changed.wait_for(lambda: self._failure is not None or self._has_room_for(batch))
             self._raise_failure()
             self._batches_in_flight += 1
             self._bytes_in_flight += batch.size_bytes
             self._keys_in_flight |= batch.keys
+        self._watch.enter(Activity.WORKING)
         self._workers.submit(self._deliver, batch)
 
     def _has_room_for(self, batch: Batch) -> bool:
@@ -269,7 +303,9 @@ class _Run:
             self._ledger.settle(receipt.written, Outcome.WRITTEN)
             self._ledger.settle(receipt.skipped, Outcome.SKIPPED)
             self._ledger.settle(receipt.deleted, Outcome.DELETED)
-            self._points.update(receipt.points)
+            self._ledger.work(receipt.tallies)
+            for stream, tally in receipt.tallies.items():
+                self._tallies[stream] = self._tallies.get(stream, Tally()) + tally
             self._unflushed = True
 
     def _leave(self, batch: Batch) -> None:
@@ -319,6 +355,7 @@ class _Run:
     def drain(self) -> None:
         """Wait until everything that came in is in Qdrant and every STATE is out."""
         self._submit_open()
+        self._watch.enter(Activity.ROOM)
         with self._changed:
             self._changed.wait_for(lambda: self._failure is not None or not self._batches_in_flight)
             self._raise_failure()
@@ -328,20 +365,16 @@ class _Run:
         self._plan.site.store.flush()
 
     def finish(self) -> None:
-        """Remove what completed streams have replaced, report, and say whether the sync is complete."""
-        site = self._plan.site
-        verdicts = self._ends.verdicts(site.form.run_id, loaded_before=site.form.loaded_at if site.replicated else None)
-        for verdict in verdicts:
-            removed = sum(self._remove(where, verdict.stream.descriptor) for where in verdict.remove)
-            self._report(verdict, removed)
+        """Remove what completed streams have replaced."""
+        self._watch.enter(Activity.REMOVING)
+        for verdict in self._verdicts():
+            descriptor = verdict.stream.descriptor
+            self._removed[descriptor] = sum(self._remove(where, descriptor) for where in verdict.remove)
         self._plan.site.store.flush()
-        self._report_strange_lines()
-        pending = [str(verdict.stream.descriptor) for verdict in verdicts if verdict.pending]
-        if pending:
-            raise TransientError(
-                f"The input ended before the source reported these streams complete: {', '.join(pending)}; "
-                "what was there before is kept beside what this sync wrote, and the next complete sync removes it."
-            )
+
+    def _verdicts(self) -> list[Verdict]:
+        site = self._plan.site
+        return self._ends.verdicts(site.form.run_id, loaded_before=site.form.loaded_at if site.replicated else None)
 
     def _remove(self, where: Where, descriptor: Descriptor) -> int:
         """Remove what matches; the number is for the log, and an estimate where the server refuses to count."""
@@ -354,21 +387,57 @@ class _Run:
         store.delete_where(where, tell)
         return count
 
-    def _report(self, verdict: Verdict, removed: int) -> None:
-        descriptor = verdict.stream.descriptor
-        report = StreamReport(
-            verdict=verdict,
-            outcomes=self._ledger.outcomes(descriptor),
-            skipped={reason: count for (stream, reason), count in self._skipped.items() if stream == descriptor},
-            points=self._points[descriptor],
-            removed=removed,
-            airbyte_points_left=descriptor in self._plan.site.airbyte_streams
-            and holds(self._plan.site.store, of_airbyte(verdict.stream)),
-        )
-        self._out.log("INFO", f"Stream '{descriptor}': {summary(report)}")
-        for warning in warnings(report):
-            self._out.log("WARN", f"Stream '{descriptor}': {warning}")
+    def report(self) -> None:
+        """Say what was done, and whether the sync is complete."""
+        reports = self.reports()
+        for report in reports:
+            stream = report.verdict.stream.descriptor
+            self._out.log("INFO", f"Stream '{stream}': {summary(report.numbers)}")
+            for warning in warnings(report):
+                self._out.log("WARN", f"Stream '{stream}': {warning}")
+        in_total = total((report.numbers for report in reports), self._plan.site.embedder.usage)
+        if in_total:
+            self._out.log("INFO", in_total)
+        pending = [str(report.verdict.stream.descriptor) for report in reports if report.verdict.pending]
+        if pending:
+            raise TransientError(
+                f"The input ended before the source reported these streams complete: {', '.join(pending)}; "
+                "what was there before is kept beside what this sync wrote, and the next complete sync removes it."
+            )
 
-    def _report_strange_lines(self) -> None:
+    def reports(self) -> list[StreamReport]:
+        """What became of each stream."""
         if self._strange_lines:
             self._out.log("WARN", f"{self._strange_lines:,} input lines were not JSON objects and were passed over.")
+        return [self._report_of(verdict) for verdict in self._verdicts()]
+
+    def _report_of(self, verdict: Verdict) -> StreamReport:
+        stream, site = verdict.stream, self._plan.site
+        numbers = Numbers(
+            outcomes=self._ledger.outcomes(stream.descriptor),
+            skipped={reason: count for (of, reason), count in self._skipped.items() if of == stream.descriptor},
+            tally=self._tallies.get(stream.descriptor, Tally()),
+            removed=self._removed[stream.descriptor],
+        )
+        is_left = stream.descriptor in site.airbyte_streams and holds(site.store, of_airbyte(stream))
+        return StreamReport(verdict, numbers, airbyte_points_left=is_left)
+
+    # -- while it runs -------------------------------------------------------------------------------------
+
+    def tell_progress(self) -> None:
+        """Say how far the sync is; on a thread of its own."""
+        before, self._seen = self._seen, self._look()
+        self._out.log("INFO", progress(before, self._seen))
+
+    def _look(self) -> Look:
+        usage = self._plan.site.embedder.usage
+        with self._changed:
+            return Look(
+                at=monotonic(),
+                read=self._ledger.pending + self._ledger.settled,
+                done=self._ledger.settled,
+                tally=sum(self._tallies.values(), Tally()),
+                usage=usage,
+                batches=self._batches_in_flight,
+                spent=self._watch.spent(),
+            )

@@ -368,6 +368,23 @@ class MessageWriter:
             self._stream.flush()
 
 
+class TextWriter(MessageWriter):
+    """The same for a person at a terminal: what is said comes as lines of text, and no STATE does."""
+
+    def state(self, line: bytes) -> None:
+        """Nothing: nobody keeps it."""
+
+    def log(self, level: LogLevel, message: str) -> None:
+        """Write a line of text."""
+        del level
+        self._write(self._mask(message).encode())
+
+    def error(self, error: ConnectorError, stack_trace: str = "") -> None:
+        """Write what went wrong, and not where."""
+        del stack_trace
+        self.log("ERROR", error.message)
+
+
 # ----------------------------------------------------------------------------------------------------------
 # The one change a STATE may suffer
 
@@ -375,15 +392,21 @@ _DECODER = json.JSONDecoder(strict=False, parse_int=str)  # values are not looke
 _BLANKS = " \t\r\n"
 
 
-def with_counts(raw: bytes, record_count: int, rejected_count: int = 0) -> bytes:
+def with_counts(
+    raw: bytes, record_count: int, rejected_count: int = 0, additional: Mapping[str, float] | None = None
+) -> bytes:
     """The STATE line with `destinationStats` set, every other byte as it came.
 
-    Counts are JSON floats because the protocol says so. Works on the text, since no parser keeps integers,
+    Counts are JSON floats because the protocol says so. `additional` are numbers of the destination's own, by names
+    that need no escape (`additionalStats`, protocol 0.19). Works on the text, since no parser keeps integers,
     number spellings, duplicate members and lone surrogates all at once.
     """
     stats = f'"recordCount":{float(record_count)}'
     if rejected_count:
         stats += f',"rejectedRecordCount":{float(rejected_count)}'
+    if additional:
+        members = ",".join(f'"{name}":{float(number)}' for name, number in additional.items())
+        stats += f',"additionalStats":{{{members}}}'
     text = raw.decode("utf-8", errors="surrogateescape")
     states = [span for name, *span in _members(text, text.index("{")) if name == "state"]
     start, end = states[-1]  # of duplicate members the last one counts

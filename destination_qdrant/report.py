@@ -1,51 +1,119 @@
-"""What the log says of a stream at the end of a sync (pure)."""
+"""What is said of streams in numbers: in the log at the end of a sync, and to the platform with each STATE (pure)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from .checkpoints import Outcome
+from .embedding.base import Usage
 from .generations import Verdict, is_certain
 from .identity import is_plain_identifier
+from .tally import Tally
+from .text_format import sources
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What became of records.
+
+    `skipped` counts them by reason: "no_text", "no_key" (stored by content), "deleted" (in append, without a vector).
+    `removed` are points that a completed replacement removed, beside those that records replaced one by one.
+    """
+
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    removed: int = 0
+
+    def __add__(self, other: Numbers) -> Numbers:
+        """Both together."""
+        return Numbers(
+            Counter(self.outcomes) + Counter(other.outcomes),
+            Counter(self.skipped) + Counter(other.skipped),
+            self.tally + other.tally,
+            self.removed + other.removed,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """What became of one stream.
-
-    `skipped` counts records by reason: "no_text", "no_key" (stored by content), "deleted" (in append, without a vector).
-    """
+    """What became of one stream."""
 
     verdict: Verdict
-    outcomes: Mapping[Outcome, int]
-    skipped: Mapping[str, int]
-    points: int
-    removed: int
+    numbers: Numbers
     airbyte_points_left: bool
 
 
-def summary(report: StreamReport) -> str:
-    """The stream in numbers. Records that a newer version of theirs replaced are told apart from skipped ones."""
-    outcomes = {outcome: report.outcomes.get(outcome, 0) for outcome in Outcome}
-    skipped = report.skipped.get("no_text", 0) + report.skipped.get("deleted", 0)
-    parts = {
-        "written": outcomes[Outcome.WRITTEN],
+def summary(numbers: Numbers) -> str:
+    """A stream in numbers."""
+    return f"{_told(numbers)}."
+
+
+def total(all_numbers: Iterable[Numbers], usage: Usage) -> str | None:
+    """All streams in numbers, and what the embedding provider was asked; None where that says nothing new.
+
+    A request may carry texts of several streams, so requests exist only here.
+    """
+    found = list(all_numbers)
+    asked = [f"{usage.requests:,} embedding requests"] if usage.requests else []
+    if usage.throttled_seconds:
+        asked.append(f"rate limits held requests back for {usage.throttled_seconds:,.0f} s in all")
+    if len(found) < 2 and not asked:  # noqa: PLR2004 -- the total of one stream is that stream
+        return None
+    return f"In total: {'; '.join([_told(sum(found, Numbers())), *asked])}."
+
+
+def _told(numbers: Numbers) -> str:
+    """Records that a newer version of theirs replaced are told apart from skipped ones."""
+    outcomes, tally = {outcome: numbers.outcomes.get(outcome, 0) for outcome in Outcome}, numbers.tally
+    skipped = numbers.skipped.get("no_text", 0) + numbers.skipped.get("deleted", 0)
+    records = {
+        "written": outcomes[Outcome.WRITTEN] - tally.unchanged,
+        "unchanged": tally.unchanged,
         "deleted": outcomes[Outcome.DELETED],
         "older than what is stored or repeated": outcomes[Outcome.SKIPPED] - skipped,
         "skipped": skipped,
         "rejected": outcomes[Outcome.REJECTED],
     }
-    told = ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
-    records = f"{sum(outcomes.values()):,} records" + (f" ({told})" if told else "")
-    return f"{records}, {report.points:,} points written, {report.removed:,} older points removed."
+    points = f"{tally.points:,} points written, {numbers.removed + tally.removed:,} older points removed"
+    parts = [f"{_counted(sum(outcomes.values()), 'records', records)}, {points}"]
+    if tally.chunks:
+        parts.append(_counted(tally.chunks, "chunks", {"embedded": tally.embedded, "reused": tally.reused}))
+    if tally.tokens:
+        parts.append(f"{tally.tokens:,} tokens embedded")
+    return "; ".join(parts)
+
+
+def _counted(count: int, what: str, parts: Mapping[str, int]) -> str:
+    """`12 things (10 of one kind, 2 of another)`; what did not happen is left out."""
+    told = ", ".join(f"{number:,} {part}" for part, number in parts.items() if number)
+    return f"{count:,} {what}" + (f" ({told})" if told else "")
+
+
+def additional_stats(tally: Tally) -> Mapping[str, int]:
+    """What the platform is told beside the counts of records, by names in its style (`nulledValueCount` is one of Airbyte's own).
+
+    What is zero is left out: the platform adds the numbers up.
+    """
+    told = {
+        "chunkCount": tally.chunks,
+        "embeddedChunkCount": tally.embedded,
+        "reusedChunkCount": tally.reused,
+        "unchangedRecordCount": tally.unchanged,
+        "writtenPointCount": tally.points,
+        "removedPointCount": tally.removed,
+        "embeddedTokenCount": tally.tokens,
+    }
+    return {name: count for name, count in told.items() if count}
 
 
 def warnings(report: StreamReport) -> Iterator[str]:
     """What the user should know about the stream."""
-    stream, skipped = report.verdict.stream, report.skipped
+    stream, skipped = report.verdict.stream, report.numbers.skipped
     if skipped.get("no_text"):
-        fields = ", ".join(stream.text_fields) or "any field"
+        fields = ", ".join(sources(stream.text_format, stream.text_fields)) or "any field"
         yield f"{skipped['no_text']:,} records had no text in {fields} and were skipped."
     if skipped.get("no_key"):
         yield (

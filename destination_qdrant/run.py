@@ -1,6 +1,7 @@
 """The command line: `spec`, `check --config`, `write --config --catalog`; JSON lines on stdin and stdout.
 
 Standard output carries messages and nothing else: whatever a library prints goes to standard error.
+`plan` is for people instead of a platform: a table on standard output, everything else in sentences on standard error.
 Exit codes: 0 done (also after a failed check, which says so in its message), 1 failed, 2 wrong arguments, 143 SIGTERM, 130 interrupted.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -17,11 +19,14 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from .errors import ConfigError, ConnectorError, SystemFault
-from .protocol import MessageWriter
+from .protocol import MessageWriter, TextWriter
 from .redaction import Redactor
+
+if TYPE_CHECKING:
+    from .lines import StdinLines
 
 #: Records may be nested as deeply as the fast parser allows (1,024 levels, with several frames a level).
 _RECURSION_LIMIT = 5_000
@@ -32,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     sys.setrecursionlimit(_RECURSION_LIMIT)
     try:
-        out = MessageWriter(_take_stdout())
+        out = (TextWriter if arguments.command == "plan" else MessageWriter)(_take_stdout())
     except (OSError, AttributeError):
         return 1  # there is no standard output, so there is nobody to tell
     _silence_libraries()
@@ -52,10 +57,23 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("spec", help="print the specification of the configuration")
     check = commands.add_parser("check", help="try a configuration without changing anything")
     write = commands.add_parser("write", help="write the Airbyte messages on standard input")
-    for command in (check, write):
+    plan = commands.add_parser("plan", help="tell what `write` would embed, and write and embed nothing")
+    for command in (check, write, plan):
         command.add_argument("--config", required=True, help="the configuration, a JSON file")
-    write.add_argument("--catalog", required=True, help="the configured catalog, a JSON file")
+    for command in (write, plan):
+        command.add_argument("--catalog", required=True, help="the configured catalog, a JSON file")
+    plan.add_argument(
+        "--price-per-million-tokens", type=price, metavar="PRICE", help="what the provider asks, in any currency"
+    )
     return parser
+
+
+def price(text: str) -> float:
+    """A number that money can be (argparse shows the name of this function)."""
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError
+    return number
 
 
 def _spec(_arguments: argparse.Namespace, out: MessageWriter) -> int:
@@ -82,22 +100,52 @@ def _check(arguments: argparse.Namespace, out: MessageWriter) -> int:
 
 
 def _write(arguments: argparse.Namespace, out: MessageWriter) -> int:
-    from .lines import StdinLines
     from .write import write
 
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, _on_stop)
-    raw_config = _read_json(arguments.config, "configuration")
-    _mask_secrets(out, raw_config)
-    raw_catalog = _read_json(arguments.catalog, "catalog")
-    if sys.stdin is None:
-        raise ConfigError("Standard input is closed; pipe the messages of a source into `write`.")
-    source = StdinLines(sys.stdin.fileno())
+    raw_config, raw_catalog, source = _inputs(arguments, out)
     write(raw_config, raw_catalog, source, out, run_id=os.urandom(16).hex(), deployment_mode=_deployment_mode())
     return 0
 
 
-_COMMANDS = {"spec": _spec, "check": _check, "write": _write}
+def _plan(arguments: argparse.Namespace, out: MessageWriter) -> int:
+    from .plan import plan
+
+    aside = TextWriter(sys.stderr.buffer)
+    try:
+        raw_config, raw_catalog, source = _inputs(arguments, out, aside)
+        table = plan(
+            raw_config,
+            raw_catalog,
+            source,
+            aside,
+            run_id=os.urandom(16).hex(),
+            price=arguments.price_per_million_tokens,
+            deployment_mode=_deployment_mode(),
+        )
+    except ConnectorError as error:
+        return _fail(aside, error)
+    except Exception as error:  # noqa: BLE001 -- a bug, told in a sentence too
+        return _fail(aside, _unknown(error))
+    out.log("INFO", table)
+    return 0
+
+
+_COMMANDS = {"spec": _spec, "check": _check, "write": _write, "plan": _plan}
+
+
+def _inputs(arguments: argparse.Namespace, *outs: MessageWriter) -> tuple[Any, Any, StdinLines]:
+    """Configuration, catalog and messages; from now on the process ends at once when it is told to."""
+    from .lines import StdinLines
+
+    for stop in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(stop, _on_stop)
+    raw_config = _read_json(arguments.config, "configuration")
+    for out in outs:
+        _mask_secrets(out, raw_config)
+    raw_catalog = _read_json(arguments.catalog, "catalog")
+    if sys.stdin is None:
+        raise ConfigError(f"Standard input is closed; pipe the messages of a source into `{arguments.command}`.")
+    return raw_config, raw_catalog, StdinLines(sys.stdin.fileno())
 
 
 def _read_json(path: str, what: str) -> Any:

@@ -48,7 +48,10 @@ def test_a_state_leaves_while_standard_input_stays_open_and_silent(connector: Co
         sync.send(record(1), state(1))
         assert sync.hear("STATE")["state"]["id"] == 1
         sync.send(record(2), state(2))
-        assert sync.hear("STATE")["state"]["destinationStats"] == {"recordCount": 1.0}
+        assert sync.hear("STATE")["state"]["destinationStats"] == {
+            "recordCount": 1.0,
+            "additionalStats": {"chunkCount": 1.0, "writtenPointCount": 1.0},
+        }
         assert sync.end().code == 0
 
 

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from destination_qdrant.checkpoints import Checkpoint, CheckpointLedger, Outcome
 from destination_qdrant.errors import SystemFault
 from destination_qdrant.protocol import Descriptor, State, StateKind
+from destination_qdrant.tally import Tally
 
 A, B, C = Descriptor(None, "a"), Descriptor("x", "a"), Descriptor(None, "c")
 
@@ -116,6 +117,41 @@ def test_skipped_and_deleted_records_count_and_rejected_ones_are_counted_apart(k
     )
 
 
+def test_what_was_done_is_told_once_with_the_next_state_that_covers_the_stream() -> None:
+    ledger = CheckpointLedger()
+    ledger.work({A: Tally(chunks=1), B: Tally(chunks=10)})
+    ledger.work({A: Tally(points=2)})
+    ledger.state(_state("STREAM", A))
+    ledger.state(_state("STREAM", A))
+    ledger.state(_state("STREAM", C))
+    ledger.state(_state("STREAM", B, A))
+
+    assert [each.tally for each in ledger.release()] == [Tally(chunks=1, points=2), Tally(), Tally(), Tally(chunks=10)]
+
+
+def test_a_global_state_tells_what_was_done_for_all_streams_and_a_legacy_one_nothing() -> None:
+    ledger = CheckpointLedger()
+    ledger.work({A: Tally(chunks=1), B: Tally(chunks=10)})
+    ledger.state(_state("LEGACY"))
+    ledger.state(_state("GLOBAL", C))
+    ledger.state(_state("GLOBAL"))
+
+    assert [each.tally for each in ledger.release()] == [Tally(), Tally(chunks=11), Tally()]
+
+
+def test_what_is_done_after_a_state_has_left_waits_for_the_next_one() -> None:
+    ledger = CheckpointLedger()
+    ledger.state(_state("STREAM", A))
+    before = ledger.release()
+    ledger.work({A: Tally(chunks=1)})
+
+    assert [each.tally for each in before] == [Tally()]
+
+    ledger.state(_state("STREAM", A))
+
+    assert [each.tally for each in ledger.release()] == [Tally(chunks=1)]
+
+
 def test_what_is_handed_out_of_outcomes_is_a_copy() -> None:
     ledger = CheckpointLedger()
     ledger.record(1, A)
@@ -187,6 +223,7 @@ class Interleavings(RuleBasedStateMachine):
         super().__init__()
         self.ledger = CheckpointLedger()
         self.model = _Model()
+        self.done = dict.fromkeys((A, B, C), 0)  # chunks that no STATE has told yet
 
     @rule(stream=st.sampled_from([A, B, C]), times=st.integers(1, 4))
     def record(self, stream: Descriptor, times: int) -> None:
@@ -208,13 +245,23 @@ class Interleavings(RuleBasedStateMachine):
             chosen = data.draw(st.lists(st.sampled_from(unsettled), unique_by=id, min_size=1))
             self._settle(chosen, outcome)
 
+    @rule(stream=st.sampled_from([A, B, C]), chunks=st.integers(1, 9))
+    def work(self, stream: Descriptor, chunks: int) -> None:
+        self.ledger.work({stream: Tally(chunks=chunks)})
+        self.done[stream] += chunks
+
     @rule()
     def release(self) -> None:
-        released = [(each.state, each.record_count, each.rejected_count) for each in self.ledger.release()]
+        checkpoints = self.ledger.release()
         ready = self.model.ready()
 
+        released = [(each.state, each.record_count, each.rejected_count) for each in checkpoints]
         assert released == ready[self.model.released :]
         self.model.released = len(ready)
+        for each in checkpoints:
+            told = {"STREAM": each.state.streams, "GLOBAL": (A, B, C), "LEGACY": ()}[each.state.kind]
+            assert each.tally == Tally(chunks=sum(self.done[stream] for stream in told))
+            self.done |= dict.fromkeys(told, 0)
 
     @rule(data=st.data())
     def settle_again(self, data: st.DataObject) -> None:
@@ -227,6 +274,7 @@ class Interleavings(RuleBasedStateMachine):
     def pending_is_what_is_not_settled(self) -> None:
         unsettled = sum(each.stream is not None and each.outcome is None for each in self.model.arrived)
         assert self.ledger.pending == unsettled
+        assert self.ledger.settled == sum(each.outcome is not None for each in self.model.arrived)
 
     @invariant()
     def outcomes_are_kept_by_stream(self) -> None:

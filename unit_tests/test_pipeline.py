@@ -7,8 +7,10 @@ import json
 import os
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -22,14 +24,16 @@ from destination_qdrant import lines as lines_module
 from destination_qdrant.batching import BatchBounds
 from destination_qdrant.catalog import Catalog
 from destination_qdrant.config import parse_config
-from destination_qdrant.delivery import Site
 from destination_qdrant.documents import DocumentReader
+from destination_qdrant.embedding.base import Usage
+from destination_qdrant.embedding.fake import DIMENSIONS
 from destination_qdrant.errors import ConfigError, ConnectorError, SystemFault, TransientError
 from destination_qdrant.lines import StdinLines
 from destination_qdrant.pipeline import Bounds, Plan, Source, sync
 from destination_qdrant.points import GENERATION_ID, NAMESPACE, RUN_ID, STREAM
 from destination_qdrant.protocol import Descriptor, MessageWriter
 from destination_qdrant.qdrant.base import Point, Where
+from destination_qdrant.site import Site
 
 USERS = catalog({"stream": {"name": "users"}})
 APPEND = catalog({"stream": {"name": "users"}, "destination_sync_mode": "append"})
@@ -87,9 +91,29 @@ class Output(io.BytesIO):
         """The ids of the STATEs, in order."""
         return [message["state"]["id"] for message in self.messages if message["type"] == "STATE"]
 
+    @property
+    def counts(self) -> list[float]:
+        """The `recordCount` of the STATEs, in order."""
+        return [stats["recordCount"] for stats in self._stats]
+
+    @property
+    def additional_stats(self) -> Counter[str]:
+        """All `additionalStats` together."""
+        return sum((Counter(stats.get("additionalStats", {})) for stats in self._stats), Counter())
+
+    @property
+    def _stats(self) -> list[dict[str, Any]]:
+        return [message["state"]["destinationStats"] for message in self.messages if message["type"] == "STATE"]
+
     def log(self, level: str) -> str:
         found = [message["log"] for message in self.messages if message["type"] == "LOG"]
         return "\n".join(each["message"] for each in found if each["level"] == level)
+
+
+class Asked(RecordingEmbedder):
+    """The embedder, with a provider that can be said to be asked."""
+
+    usage = Usage()
 
 
 class Stage:
@@ -98,9 +122,10 @@ class Stage:
     def __init__(self) -> None:
         self.store = MemoryStore()
         self.out = Output(self.store)
+        self.embedder = Asked()
 
     def plan(self, of: Catalog = USERS, *, bounds: Bounds | None = None, airbyte: Iterable[Descriptor] = ()) -> Plan:
-        site = Site(self.store, RecordingEmbedder(), FORM, frozenset(airbyte))
+        site = Site(self.store, self.embedder, FORM, DIMENSIONS, frozenset(airbyte))
         readers = {stream.descriptor: DocumentReader(stream, config()) for stream in of.streams}
         return Plan(of, site, MessageWriter(self.out), readers, words, bounds or _bounds())
 
@@ -231,12 +256,14 @@ def stdin() -> Iterator[tuple[StdinLines, Callable[[bytes], object], Callable[[]
 
 def test_records_are_stored_and_states_come_back_in_order_with_counts(stage: Stage) -> None:
     stage.run([_record(1, "a b"), _record(2, "c"), _state(1), _state(2), _record(3, "d"), _state(3)])
-    stats = [message["state"]["destinationStats"] for message in stage.out.messages if message["type"] == "STATE"]
 
     assert stage.texts() == ["a", "b", "c", "d"]
     assert stage.out.states == [1, 2, 3]
-    assert stats == [{"recordCount": 2.0}, {"recordCount": 0.0}, {"recordCount": 1.0}]
-    assert "3 records (3 written), 4 points written, 0 older points removed." in stage.out.log("INFO")
+    assert stage.out.counts == [2.0, 0.0, 1.0]
+    assert stage.out.log("INFO") == (
+        "Stream 'users': 3 records (3 written), 4 points written, 0 older points removed; 4 chunks (4 embedded); "
+        "4 tokens embedded."
+    )
     assert stage.out.log("WARN") == ""
 
 
@@ -251,7 +278,7 @@ def test_a_state_of_a_stream_without_namespace_counts_the_records_of_the_only_on
     of = catalog({"stream": {"name": "users", "namespace": "x"}})
     stage.run([record_line(Descriptor("x", "users"), id=1, text="a"), _record(2), _state(1)], of)
 
-    assert stage.out.messages[0]["state"]["destinationStats"] == {"recordCount": 2.0}
+    assert stage.out.counts == [2.0]
 
 
 def test_a_state_that_speaks_of_unknown_streams_comes_back(stage: Stage) -> None:
@@ -265,7 +292,28 @@ def test_a_global_state_counts_all_streams(stage: Stage) -> None:
     line = b'{"type": "STATE", "state": {"type": "GLOBAL", "id": 9, "global": {"stream_states": []}}}\n'
     stage.run([_record(1), record_line("orders", id=1, text="a"), line], of)
 
-    assert stage.out.messages[0]["state"]["destinationStats"] == {"recordCount": 2.0}
+    assert stage.out.counts == [2.0]
+
+
+def test_what_was_done_is_told_with_the_states_each_number_once(stage: Stage) -> None:
+    lines = [*_records_and_states(5), _record(1, "newer and longer"), _record(2, _ab_cdc_deleted_at="now"), _state(6)]
+    stage.run([*lines, _record(6), _state(7)], bounds=_bounds(points=2))
+
+    assert stage.out.additional_stats == {
+        "chunkCount": 9.0,
+        "embeddedChunkCount": 4.0,  # word, newer, and, longer
+        "reusedChunkCount": 5.0,
+        "writtenPointCount": 9.0,
+        "removedPointCount": 1.0,
+        "embeddedTokenCount": float(len("wordnewerandlonger")),
+    }
+
+
+def test_a_sync_of_nothing_new_tells_the_platform_nothing(stage: Stage) -> None:
+    stage.run([_state(1), record_line("users", id=1, text=""), _state(2)])
+
+    assert stage.out.additional_stats == {}
+    assert stage.out.counts == [0.0, 1.0]
 
 
 def test_a_legacy_state_comes_back_byte_by_byte(stage: Stage) -> None:
@@ -292,7 +340,7 @@ def test_skipped_deleted_and_superseded_records_let_states_pass(stage: Stage) ->
     ]
     stage.run(lines, bounds=_bounds(points=100))
 
-    assert stage.out.messages[0]["state"]["destinationStats"] == {"recordCount": 4.0}
+    assert stage.out.counts == [4.0]
     told = "4 records (1 written, 1 deleted, 1 older than what is stored or repeated, 1 skipped)"
     assert told in stage.out.log("INFO")
 
@@ -898,6 +946,112 @@ def test_points_of_airbytes_connector_that_went_are_not_mentioned(stage: Stage) 
 
     assert stage.texts() == ["word"]
     assert stage.out.log("WARN") == ""
+
+
+def test_several_streams_are_told_in_total_too(stage: Stage) -> None:
+    of = catalog({"stream": {"name": "users"}}, {"stream": {"name": "orders"}})
+    stage.run([_record(1, "a"), record_line("orders", id=1, text="b c")], of)
+
+    assert stage.out.log("INFO").splitlines() == [
+        (
+            "Stream 'users': 1 records (1 written), 1 points written, 0 older points removed; 1 chunks (1 embedded); "
+            "1 tokens embedded."
+        ),
+        (
+            "Stream 'orders': 1 records (1 written), 2 points written, 0 older points removed; 2 chunks (2 embedded); "
+            "2 tokens embedded."
+        ),
+        (
+            "In total: 2 records (2 written), 3 points written, 0 older points removed; 3 chunks (3 embedded); "
+            "3 tokens embedded."
+        ),
+    ]
+
+
+def test_the_requests_to_the_provider_are_told_in_total(stage: Stage) -> None:
+    stage.embedder.usage = Usage(requests=3, throttled_seconds=20)
+    stage.run([_record(1)])
+
+    in_total = stage.out.log("INFO").splitlines()[-1]
+    assert in_total.startswith("In total: 1 records (1 written), ")
+    assert in_total.endswith("; 3 embedding requests; rate limits held requests back for 20 s in all.")
+
+
+# ----------------------------------------------------------------------------------------------------------
+# What it says while it runs
+
+
+def _progress(stage: Stage) -> list[str]:
+    return [line for line in stage.out.log("INFO").splitlines() if line.startswith("Progress: ")]
+
+
+#: How many lines there are then says nothing.
+OFTEN = {"progress_seconds": 0.01}
+
+
+def test_a_sync_shorter_than_the_pace_says_nothing_of_its_progress(stage: Stage) -> None:
+    stage.run(_records_and_states(3))
+
+    assert _progress(stage) == []
+
+
+def test_progress_is_told_while_the_reader_is_held_up_and_while_batches_drain(stage: Stage) -> None:
+    stage.embedder.usage = Usage(requests=2, in_flight=1, limit=8)
+    gate = Gate(stage.store, 2)
+    running = stage.start(Lines(map(_record, range(1, 20))), bounds=replace(_bounds(workers=1), **OFTEN))
+    assert gate.entered.wait(PATIENCE)
+    _until(lambda: running.rests_in("pipeline"))
+    seen = len(_progress(stage))
+    _until(lambda: len(_progress(stage)) > seen + 1)
+
+    assert _progress(stage)[-1] == (
+        "Progress: 5 records read, 1 done (0.0 a second); 1 chunks embedded, 4 tokens embedded; "
+        "1 of 8 embedding requests in flight; 2 batches in flight; mostly waiting for the embedding provider."
+    )
+
+    gate.open()
+    running.end()
+
+
+def test_progress_is_told_while_the_source_is_silent(stage: Stage, stdin: Any) -> None:
+    source, write, end = stdin
+    running = stage.start(source, bounds=replace(_bounds(), **OFTEN))
+    write(_record(1) + _state(1))
+    told = "Progress: 1 records read, 0 done (0.0 a second); mostly waiting for the source."
+    _until(lambda: told in _progress(stage))
+    end()
+    running.end()
+
+    assert stage.out.states == [1]
+
+
+def test_progress_is_told_during_a_long_removal(stage: Stage) -> None:
+    _earlier(stage)
+    told = (
+        "Progress: 1 records read, 1 done (0.0 a second); 1 chunks embedded, 4 tokens embedded; removing older points."
+    )
+
+    class Slow(MemoryStore):
+        def delete_where(self, where: Where, on_progress: Callable[[int], object] = lambda _: None) -> None:
+            _until(lambda: told in _progress(stage))
+            super().delete_where(where, on_progress)
+
+    slow = Slow()
+    slow.points = stage.store.points
+    stage.store = slow
+    stage.run([_record(1), _state(1)], OVERWRITE, bounds=replace(_bounds(), **OFTEN))
+
+    assert stage.texts() == ["word"]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_told_after_the_last_message(stage: Stage, *, fails: bool) -> None:
+    lines = [_record(1), b"{no JSON\n"] if fails else [_record(1)]
+    with suppress(SystemFault):
+        stage.run(lines, bounds=replace(_bounds(), **OFTEN))
+
+    assert not any(thread.name == "progress" for thread in threading.enumerate())
+    assert fails or stage.out.log("INFO").splitlines()[-1].startswith("Stream 'users': 1 records")
 
 
 # ----------------------------------------------------------------------------------------------------------

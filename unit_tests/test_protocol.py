@@ -495,6 +495,14 @@ def test_counts_go_into_the_state_that_counts(envelope: str, state: str, spliced
     assert with_counts(message.raw, 3) == envelope.replace("%", spliced.replace("@", '{"recordCount":3.0}')).encode()
 
 
+def test_numbers_of_our_own_stand_behind_the_counts_as_floats() -> None:
+    raw = b'{"type":"STATE","state":{"data":{}}}'
+    stats = b'{"recordCount":3.0,"rejectedRecordCount":1.0,"additionalStats":{"chunkCount":12.0,"x":0.5}}'
+
+    assert with_counts(raw, 3, 1, {"chunkCount": 12, "x": 0.5}) == raw[:-2] + b',"destinationStats":' + stats + b"}}"
+    assert with_counts(raw, 3, 0, {}) == with_counts(raw, 3)
+
+
 def test_broken_bytes_of_a_state_stay_as_they_are() -> None:
     raw = b'{"type":"STATE","state":{"data":{"c":"\xff\xed\xa0\x80\xc3\xa9","n":1e400}}}'
     message = read_message(raw)

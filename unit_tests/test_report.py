@@ -1,4 +1,4 @@
-"""What the log says of a stream at the end of a sync."""
+"""What is said of streams in numbers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from builders import stream
 
 from destination_qdrant.catalog import DestinationStream
 from destination_qdrant.checkpoints import Outcome
+from destination_qdrant.embedding.base import Usage
 from destination_qdrant.generations import Verdict
-from destination_qdrant.report import StreamReport, summary, warnings
+from destination_qdrant.report import Numbers, StreamReport, additional_stats, summary, total, warnings
+from destination_qdrant.tally import Tally
 
 USERS = stream("users")
 
@@ -19,31 +21,30 @@ USERS = stream("users")
 def report_of(
     of: DestinationStream = USERS,
     *,
-    outcomes: Mapping[Outcome, int] | None = None,
     skipped: Mapping[str, int] | None = None,
-    points: int = 0,
-    removed: int = 0,
     airbyte_points_left: bool = False,
     **verdict: Any,
 ) -> StreamReport:
-    return StreamReport(Verdict(of, **verdict), outcomes or {}, skipped or {}, points, removed, airbyte_points_left)
+    return StreamReport(Verdict(of, **verdict), Numbers(skipped=skipped or {}), airbyte_points_left)
 
 
 def test_a_stream_without_records_is_told_in_a_line() -> None:
-    assert summary(report_of()) == "0 records, 0 points written, 0 older points removed."
+    assert summary(Numbers()) == "0 records, 0 points written, 0 older points removed."
 
 
-def test_every_outcome_is_told_with_its_number() -> None:
-    report = report_of(
-        outcomes={Outcome.WRITTEN: 1234, Outcome.DELETED: 2, Outcome.SKIPPED: 12, Outcome.REJECTED: 1},
-        skipped={"no_text": 3, "deleted": 4, "no_key": 100},
-        points=5000,
-        removed=1_000_000,
-    )
+MANY = Numbers(
+    outcomes={Outcome.WRITTEN: 1234, Outcome.DELETED: 2, Outcome.SKIPPED: 12, Outcome.REJECTED: 1},
+    skipped={"no_text": 3, "deleted": 4, "no_key": 100},
+    tally=Tally(chunks=5100, points=5000, embedded=4000, reused=1000, unchanged=34, removed=7, tokens=123456),
+    removed=1_000_000,
+)
 
-    assert summary(report) == (
-        "1,249 records (1,234 written, 2 deleted, 5 older than what is stored or repeated, 7 skipped, 1 rejected), "
-        "5,000 points written, 1,000,000 older points removed."
+
+def test_everything_is_told_with_its_number() -> None:
+    assert summary(MANY) == (
+        "1,249 records (1,200 written, 34 unchanged, 2 deleted, 5 older than what is stored or repeated, 7 skipped, "
+        "1 rejected), 5,000 points written, 1,000,007 older points removed; 5,100 chunks (4,000 embedded, 1,000 reused); "
+        "123,456 tokens embedded."
     )
 
 
@@ -60,11 +61,61 @@ def test_every_outcome_is_told_with_its_number() -> None:
     ],
 )
 def test_what_did_not_happen_is_not_told(outcome: Outcome, skipped: Mapping[str, int], told: str) -> None:
-    assert summary(report_of(outcomes={outcome: 2}, skipped=skipped)).startswith(f"2 records (2 {told}), ")
+    assert summary(Numbers({outcome: 2}, skipped)).startswith(f"2 records (2 {told}), ")
+
+
+@pytest.mark.parametrize(
+    ("tally", "told"),
+    [
+        (Tally(chunks=2, embedded=2), "; 2 chunks (2 embedded)."),
+        (Tally(chunks=2, reused=2), "; 2 chunks (2 reused)."),
+        (Tally(chunks=2, unchanged=1), "; 2 chunks."),
+        (Tally(chunks=2, embedded=1, tokens=3), "; 2 chunks (1 embedded); 3 tokens embedded."),
+        (Tally(), ", 0 points written, 0 older points removed."),
+    ],
+)
+def test_what_was_not_done_for_chunks_is_not_told(tally: Tally, told: str) -> None:
+    assert summary(Numbers({Outcome.WRITTEN: 1}, tally=tally)).endswith(told)
+
+
+def test_the_total_adds_streams_up_and_tells_what_the_provider_was_asked() -> None:
+    usage = Usage(requests=1234, throttled_seconds=59.6)
+
+    assert total([MANY, MANY, Numbers()], usage) == (
+        "In total: 2,498 records (2,400 written, 68 unchanged, 4 deleted, 10 older than what is stored or repeated, "
+        "14 skipped, 2 rejected), 10,000 points written, 2,000,014 older points removed; 10,200 chunks (8,000 embedded, "
+        "2,000 reused); 246,912 tokens embedded; 1,234 embedding requests; rate limits held requests back for 60 s in all."
+    )
+
+
+@pytest.mark.parametrize(
+    ("streams", "usage", "told"),
+    [
+        (1, Usage(), None),
+        (0, Usage(), None),
+        (2, Usage(), "In total: 0 records, 0 points written, 0 older points removed."),
+        (1, Usage(1), "In total: 0 records, 0 points written, 0 older points removed; 1 embedding requests."),
+    ],
+)
+def test_a_total_is_told_where_it_says_more_than_the_streams(streams: int, usage: Usage, told: str | None) -> None:
+    assert total([Numbers()] * streams, usage) == told
+
+
+def test_the_platform_is_told_every_number_of_a_tally_but_zeros() -> None:
+    assert additional_stats(Tally()) == {}
+    assert additional_stats(Tally(1, 2, 3, 4, 5, 6, 7)) == {
+        "chunkCount": 1,
+        "writtenPointCount": 2,
+        "embeddedChunkCount": 3,
+        "reusedChunkCount": 4,
+        "unchangedRecordCount": 5,
+        "removedPointCount": 6,
+        "embeddedTokenCount": 7,
+    }
 
 
 def test_a_stream_where_all_went_well_has_no_warning() -> None:
-    assert list(warnings(report_of(outcomes={Outcome.WRITTEN: 5}, removed=3))) == []
+    assert list(warnings(StreamReport(Verdict(USERS), Numbers({Outcome.WRITTEN: 5}), airbyte_points_left=False))) == []
 
 
 ALL_FIELDS = DestinationStream(

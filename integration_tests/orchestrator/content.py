@@ -31,6 +31,7 @@ ADDED = frozenset(
         "_ab_sync_id",
         "_ab_run_id",
         "_ab_content_hash",
+        "_ab_record_hash",
     }
 )
 
