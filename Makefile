@@ -60,8 +60,9 @@ spec: $(STAMP) ## rewrite integration_tests/spec.json from the connector's own s
 image: ## build the container image (TAG=..., BASE_IMAGE=...)
 	@sh tools/build_image.sh
 
-bench: $(STAMP) ## measure throughput and memory
+bench: $(STAMP) ## measure throughput, memory, and how busy an embedding provider is kept
 	@$(PY) benchmarks/bench.py $(ARGS)
+	@$(PY) benchmarks/embedding.py
 
 # Not behind .venv: a lock that cannot be installed any more must still be replaceable.
 lock: ## rewrite both lock files from pyproject.toml (ARGS=--upgrade takes newer versions)

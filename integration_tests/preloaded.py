@@ -38,8 +38,9 @@ from command_line import MAIN, Connector, Finished
 IS_POSSIBLE = sys.platform == "linux"
 
 #: All that a `write` imports sooner or later.
+_EMBEDDERS = tuple(f"embedding.{name}" for name in ("cohere", "fake", "from_field", "openai"))
 _LOADED = (
-    *(f"destination_qdrant.{name}" for name in ("lines", "run", "write", "embedding.fake", "embedding.from_field")),
+    *(f"destination_qdrant.{name}" for name in ("lines", "run", "write", *_EMBEDDERS)),
     *(f"destination_qdrant.qdrant.{name}" for name in ("embedded.store", "server.store")),
     "grpc._channel",
     "grpc._simple_stubs",
