@@ -6,14 +6,15 @@ from typing import Any
 
 from .batching import BatchBounds
 from .catalog import Catalog, read_catalog
-from .config import Config, FromField, Requests, parse_config
+from .config import Config, FromField, QdrantInference, Requests, parse_config
 from .documents import DocumentReader, missing_text_fields
 from .embedding.base import Embedder
-from .pipeline import Bounds, Plan
+from .pipeline import Bounds, Parts
 from .points import PointFormat
 from .protocol import MessageWriter
 from .site import Site
 from .splitting import splitting
+from .vector_cache import VectorCache
 
 #: Texts in an embedding request, where the user leaves it to the provider's bounds.
 _USUAL_TEXTS = 256
@@ -46,9 +47,9 @@ def point_format(config: Config, embedder: Embedder, *, run_id: str, loaded_at: 
     )
 
 
-def assemble(config: Config, catalog: Catalog, site: Site, out: MessageWriter) -> Plan:
+def assemble(config: Config, catalog: Catalog, site: Site, out: MessageWriter) -> Parts:
     """All that a sync needs."""
-    return Plan(
+    return Parts(
         catalog,
         site,
         out,
@@ -64,4 +65,9 @@ def _workers(config: Config) -> int:
     if requests is None:
         return config.indexing.requests_in_flight
     texts = requests.in_flight * (requests.batch_size or _USUAL_TEXTS)
-    return config.indexing.requests_in_flight + -(-texts // config.indexing.batch_size)
+    return config.indexing.requests_in_flight + min(requests.in_flight, -(-texts // config.indexing.batch_size))
+
+
+def vector_cache(config: Config) -> VectorCache:
+    """What keeps the vectors of a run; of a server that embeds there are none to keep."""
+    return VectorCache(is_shared=not isinstance(config.embedding, QdrantInference))

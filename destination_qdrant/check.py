@@ -16,12 +16,12 @@ from .collection import (
     known_dimensions,
     missing_indexes,
     probe_dimensions,
-    settle_model,
     wanted_indexes,
 )
 from .config import Config, FromField, parse_config
 from .embedding import create_embedder
 from .errors import TransientError
+from .model_choice import holds_airbytes_vectors, other_than_airbytes, settle_model
 from .qdrant import open_store
 from .qdrant.base import CollectionInfo, Store
 
@@ -47,7 +47,16 @@ def check(raw_config: Any, *, deployment_mode: str = "") -> str:
 
 def _check_existing(store: Store, info: CollectionInfo, config: Config, dimensions: int, model: str) -> tuple[str, ...]:
     judgement = check_model(store, config, model, dimensions)
-    return (judgement.warning, *index_warnings(info, config), *missing_indexes(info, config), *_write_access(store))
+    airbyte_warning = other_than_airbytes(model, dimensions)
+    if not (airbyte_warning and holds_airbytes_vectors(store, info, store.recall(), config)):
+        airbyte_warning = ""
+    return (
+        judgement.warning,
+        airbyte_warning,
+        *index_warnings(info, config),
+        *missing_indexes(info, config),
+        *_write_access(store),
+    )
 
 
 def _write_access(store: Store) -> Iterator[str]:

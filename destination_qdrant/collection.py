@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .catalog import Catalog
-from .config import Config, FromField, OpenAI, QdrantInference
+from .config import Config, FromField, QdrantInference
 from .embedding.base import Embedder
-from .errors import ConfigError
+from .errors import ConfigError, ConnectorError
 from .generations import outdated, replaces
 from .lookup import holds
+from .model_choice import holds_airbytes_vectors, other_than_airbytes
 from .model_guard import Judgement, judge, making, noted
 from .payload import CONTENT_HASH, LOADED_AT, RECORD_KEY
 from .points import AIRBYTE_INDEXES, INDEXES, REPLICA_INDEXES, REUSE_INDEXES, of_airbyte, of_stream
@@ -20,11 +21,6 @@ from .qdrant.base import Below, CollectionInfo, PayloadIndex, Store, VectorSchem
 from .qdrant.validation import check_schema, describe_vector, is_path, plain_path
 from .site import Reuse
 from .vectors import Dense
-
-#: The model of Airbyte's connector, whose collections say nothing about it.
-_AIRBYTE_MODEL = "text-embedding-ada-002"
-_AIRBYTE_DIMENSIONS = 1536
-_OPENAI = "openai/"
 
 #: What `check` embeds to see that the provider answers.
 PROBE = "A short text to see that embedding works."
@@ -76,26 +72,6 @@ def wanted_indexes(config: Config, *, replicated: bool = False) -> Mapping[str, 
             )
         wanted[path] = PayloadIndex(option.type, tenant=option.tenant, on_disk=option.on_disk)
     return {**INDEXES, **(REPLICA_INDEXES if replicated else {}), **wanted}
-
-
-def settle_model(store: Store, config: Config) -> tuple[Config, str]:
-    """The configuration with a model, and a sentence about a model that the collection has decided on.
-
-    Airbyte's connector had no choice of models and OpenAI's default changes with time, so a configuration without a
-    model means the one whose vectors the collection holds.
-    """
-    embedding = config.embedding
-    if not isinstance(embedding, OpenAI) or embedding.model_name is not None:
-        return config, ""
-    known = noted(store.recall(), config.indexing.vector_name)
-    if known is not None and known.model.startswith(_OPENAI):
-        model, because = known.model.removeprefix(_OPENAI).partition("@")[0], "whose vectors the collection holds"
-    elif known is None and store.describe() is not None and holds(store, Where(())):
-        model, because = _AIRBYTE_MODEL, "which Airbyte's own connector always used"
-    else:
-        return config, ""
-    settled = config.model_copy(update={"embedding": embedding.model_copy(update={"model_name": model})})
-    return settled, f"embedding.model_name is empty, so that this is the model {model}, {because}."
 
 
 def probe_dimensions(embedder: Embedder, store: Store, config: Config, known: int | None = None) -> int:
@@ -210,21 +186,16 @@ def prepare(
     if found:
         store.create_indexes(AIRBYTE_INDEXES)
     reuse, reuse_warning = _ready_reuse(store, config, catalog, info)
+    if reuse.unchanged and any(stream.is_dedup for stream in catalog.streams):
+        # What a killed run has sent may still be waiting to be carried out, and a read would not know of it.
+        store.catch_up()
     if judgement.note is not None:
         store.remember(judgement.note)  # before the first vector, or a kill would leave some that nobody knows of
-    airbyte_warning = _other_than_airbytes(embedder.model, dimensions) if found else ""
+    airbyte_warning = other_than_airbytes(embedder.model, dimensions)
+    if not (airbyte_warning and (found or holds_airbytes_vectors(store, info, note, config))):
+        airbyte_warning = ""
     warnings = (*index_warnings(info, config), replica_warning, judgement.warning, reuse_warning, airbyte_warning)
     return Prepared(dimensions, found, replicated, reuse, tuple(filter(None, warnings)))
-
-
-def _other_than_airbytes(model: str, dimensions: int) -> str:
-    """A sentence where Airbyte's points are of a model that only looks like the configured one."""
-    if not model.startswith(_OPENAI) or model == f"{_OPENAI}{_AIRBYTE_MODEL}" or dimensions != _AIRBYTE_DIMENSIONS:
-        return ""
-    return (
-        f"Airbyte's own connector has left points here, and it makes vectors of {_AIRBYTE_MODEL}, which cannot be compared "
-        f"with those of {model} although both have {dimensions} dimensions: a full refresh with overwrite replaces them."
-    )
 
 
 def _ready_reuse(store: Store, config: Config, catalog: Catalog, info: CollectionInfo) -> tuple[Reuse, str]:
@@ -234,17 +205,19 @@ def _ready_reuse(store: Store, config: Config, catalog: Catalog, info: Collectio
     # A replica that was read may hold what another one lacks: only writing makes them equal.
     unchanged = info.replicas == 1
     others = [stream for stream in catalog.streams if not stream.is_dedup]
+    reuse = Reuse(unchanged=unchanged, by_key=True)
     if not others or isinstance(config.embedding, FromField):
-        return Reuse(unchanged=unchanged, by_key=True), ""
+        return reuse, ""
+    without = f"Without an index over {CONTENT_HASH} (keyword), text of streams that are not deduplicated is embedded again in each sync: "
+    found = info.indexes.get(CONTENT_HASH, "keyword")
+    if found != "keyword":
+        return reuse, f"{without}the field is indexed as {found}; remove that index."
     try:
         store.create_indexes(REUSE_INDEXES)
-    except ConfigError as error:
-        return Reuse(unchanged=unchanged, by_key=True), (
-            f"Without an index over {CONTENT_HASH} (keyword), text of streams that are not deduplicated is embedded again "
-            f"in each sync: {error.message}"
-        )
+    except ConnectorError as error:  # also one that takes too long: the sync can do without it
+        return reuse, f"{without}{error.message}"
     filled = frozenset(stream.descriptor for stream in others if holds(store, Where(of_stream(stream))))
-    return Reuse(unchanged=unchanged, by_key=True, texts_of=filled), ""
+    return replace(reuse, texts_of=filled), ""
 
 
 def _ready_replicas(store: Store) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from .batching import Batch, Entry
 from .documents import Delete, Upsert
-from .errors import ConfigError, PointRefusedError, SystemFault, TextRefusedError
-from .payload import LOADED_AT, RECORD_KEY
+from .errors import ConfigError, PointRefusedError, ProviderError, SystemFault, TextRefusedError
+from .payload import CONTENT_HASH, LOADED_AT, RECORD_KEY
 from .points import Placed, of_stream, point_bytes, to_point
 from .protocol import Descriptor
 from .qdrant.base import Below, PointId
@@ -43,6 +43,8 @@ def deliver(batch: Batch, site: Site) -> CommitReceipt:
         return _deliver(batch, site)
     except (PointRefusedError, TextRefusedError) as error:  # says already which record it is about
         raise ConfigError(error.message, detail=error.detail) from error
+    except ProviderError:  # it is about no record
+        raise
     except (ConfigError, SystemFault) as error:
         raise error.at(batch.whereabouts()) from error
 
@@ -158,10 +160,17 @@ class _Making:
         if not known:
             return {}
         name, dimensions = self._site.form.vector_name, self._site.dimensions
-        found = self._site.store.retrieve_vectors(list(known.values()), name)
+        # The hash once more, in the same read: a replica that lags, or another sync, may show another version of the point.
+        found = self._site.store.retrieve_vectors(list(known.values()), name, (CONTENT_HASH,))
         # Whatever is odd about a stored vector, the model can make a new one.
-        good = {point_id for point_id, vector in found.items() if vector.dimensions == dimensions and is_usable(vector)}
-        return {each: found[point_id] for each, point_id in known.items() if point_id in good}
+        return {
+            each: found[point_id].vector
+            for each, point_id in known.items()
+            if point_id in found
+            and found[point_id].payload.get(CONTENT_HASH) == each
+            and found[point_id].vector.dimensions == dimensions
+            and is_usable(found[point_id].vector)
+        }
 
     def _embedded(self, texts: Mapping[str, str]) -> Sequence[Vector]:
         embedder, dimensions = self._site.embedder, self._site.dimensions

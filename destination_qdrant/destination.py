@@ -34,7 +34,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from .check import check
 from .config import secrets_of_raw
-from .errors import ConnectorError, TransientError
+from .errors import ConnectorError
 from .lines import StdinLines
 from .protocol import MessageWriter
 from .redaction import Redactor
@@ -114,6 +114,10 @@ def _traced(failure: BaseException, redactor: Redactor) -> BaseException:
     )
 
 
+class _CallerLeft(Exception):  # noqa: N818 -- a signal: nobody is there any more whom an error could be told
+    """The caller stopped reading. No error of the input, after which what was read until then would still be stored."""
+
+
 class _MessageLines:
     """The CDK's messages as lines of a pipe, so that the reader can wait for them and be woken as at standard input."""
 
@@ -131,15 +135,20 @@ class _MessageLines:
 
     @on_wait.setter
     def on_wait(self, called: Callable[[], float | None]) -> None:
-        self._lines.on_wait = called
+        def waiting() -> float | None:
+            self._raise_if_stopped()
+            return called()
+
+        self._lines.on_wait = waiting
 
     def wake(self) -> None:
         """See `lines.StdinLines`."""
         self._lines.wake()
 
     def stop(self) -> None:
-        """Let the reader fail instead of finding an end of the input."""
+        """Let the reader fail, now, instead of finding an end of the input."""
         self._stopped = True
+        self._lines.wake()
 
     def __iter__(self) -> Iterator[bytes]:
         threading.Thread(target=self._feed, name="feed", daemon=True).start()
@@ -155,7 +164,7 @@ class _MessageLines:
         if self._failure:
             raise self._failure
         if self._stopped:
-            raise TransientError("The caller stopped reading before the sync was complete; nothing was finalized.")
+            raise _CallerLeft
 
     def _feed(self) -> None:
         with suppress(BrokenPipeError), os.fdopen(self._writer, "wb") as pipe:

@@ -3,6 +3,7 @@
     ConnectorError             never raised itself
     ├── ConfigError            the user must change something: retries are stopped
     │   ├── PointRefusedError  it is about one point
+    │   ├── ProviderError      it is about who embeds, whatever was to be embedded
     │   └── TextRefusedError   it is about one text that was to be embedded
     ├── TransientError         trying again later may help
     └── SystemFault            a bug or a broken promise of another system
@@ -58,6 +59,14 @@ class PointRefusedError(ConfigError):
         """Say which one."""
         super().__init__(message, detail=detail)
         self.index = index
+
+
+class ProviderError(ConfigError):
+    """The embedding provider refuses whatever it is sent: its key, quota, model or address has to be changed."""
+
+    def at(self, whereabouts: str) -> Self:  # noqa: ARG002 -- a part of the input would send the user to data that is good
+        """The same error."""
+        return self
 
 
 class TextRefusedError(ConfigError):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TypeVar
 
 from .catalog import DestinationStream
 from .cursors import is_newer
 from .generations import is_certain
 from .payload import CONTENT_HASH, CURSOR, GENERATION_ID, RECORD_HASH, RECORD_ID, RECORD_KEY, RUN_ID
 from .points import Placed, of_airbyte, of_stream
-from .qdrant.base import AnyOf, PointId, Store, Where
+from .qdrant.base import AnyOf, PointId, Store, StoredPoint, Where
 
 #: Keys per read; a server measured 100 keys at 4 ms and 1,000 at 31 ms.
 _KEYS_PER_READ = 500
@@ -43,15 +44,17 @@ def look_up(store: Store, stream: DestinationStream, keys: Iterable[str]) -> Sto
     for part in _parts(keys):
         where = Where((*of_stream(stream), AnyOf(RECORD_KEY, part)))
         for point in store.scroll(where, _FIELDS):
-            payload = point.payload
+            key = _read(point, RECORD_KEY, str)
+            if key is None:
+                continue  # a list with the key in it: Qdrant finds that too, and the connector writes no such thing
             chunk = StoredChunk(
                 point.id,
-                payload.get(CONTENT_HASH),
-                payload.get(CURSOR),
-                payload.get(GENERATION_ID),
-                payload.get(RECORD_HASH),
+                _read(point, CONTENT_HASH, str),
+                _read(point, CURSOR, str),
+                _read(point, GENERATION_ID, int),
+                _read(point, RECORD_HASH, str),
             )
-            found.setdefault(payload[RECORD_KEY], []).append(chunk)
+            found.setdefault(key, []).append(chunk)
     return found
 
 
@@ -62,7 +65,9 @@ def look_up_airbyte(store: Store, stream: DestinationStream, record_ids: Iterabl
     for part in _parts(record_ids):
         where = Where((*legacy.must, AnyOf(RECORD_ID, part)), legacy.must_not)
         for point in store.scroll(where, (RECORD_ID,)):
-            found.setdefault(point.payload[RECORD_ID], []).append(point.id)
+            record_id = _read(point, RECORD_ID, str)
+            if record_id is not None:
+                found.setdefault(record_id, []).append(point.id)
     return found
 
 
@@ -74,9 +79,11 @@ def look_up_texts(store: Store, stream: DestinationStream, content_hashes: Itera
         while wanted:
             where = Where((*of_stream(stream), AnyOf(CONTENT_HASH, wanted)))
             hits = list(islice(store.scroll(where, (CONTENT_HASH,)), _HITS_PER_READ))
-            found |= {point.payload[CONTENT_HASH]: point.id for point in hits}
+            new = {key: point.id for point in hits if (key := _read(point, CONTENT_HASH, str)) is not None}
+            found |= new
             # What is found is not asked for again, so that each read finds something new, or is the last one.
-            wanted = tuple(each for each in wanted if each not in found) if len(hits) == _HITS_PER_READ else ()
+            is_last = len(hits) < _HITS_PER_READ or not new
+            wanted = () if is_last else tuple(each for each in wanted if each not in found)
     return found
 
 
@@ -96,9 +103,16 @@ def is_outdated(stream: DestinationStream, cursor: str | None, stored: Sequence[
 
 
 def is_unchanged(stream: DestinationStream, placed: Sequence[Placed], stored: Sequence[StoredChunk]) -> bool:
-    """Whether what is stored of a record is what would be written, chunk for chunk, and stays at the end of the sync."""
+    """Whether what is stored of a record is what would be written, chunk for chunk, and stays at the end of the sync.
+
+    A point of a later generation than the stream's (the connection was made anew, and counts from 0 again) is written
+    again: it would outlive the refreshes to come.
+    """
     return {chunk.id for chunk in stored} == {each.id for each in placed} and all(
-        chunk.record_hash == placed[0].record_hash and stays(stream, chunk.generation_id) for chunk in stored
+        chunk.record_hash == placed[0].record_hash
+        and stays(stream, chunk.generation_id)
+        and (chunk.generation_id or 0) <= (stream.generation_id or 0)
+        for chunk in stored
     )
 
 
@@ -107,6 +121,15 @@ def stays(stream: DestinationStream, generation_id: int | None) -> bool:
     if generation_id is None:  # written by a sender without refreshes; it goes only where the replacement is certain
         return not is_certain(stream)
     return generation_id >= stream.minimum_generation_id
+
+
+_T = TypeVar("_T")
+
+
+def _read(point: StoredPoint, field: str, kind: type[_T]) -> _T | None:
+    """A field of the bookkeeping; None where somebody has written something else there."""
+    value = point.payload.get(field)
+    return value if isinstance(value, kind) else None
 
 
 def _parts(values: Iterable[str]) -> Iterable[tuple[str, ...]]:

@@ -107,7 +107,7 @@ def _beside(others: Sequence[str]) -> str:
     """A sentence about the other vectors of the collection that are known."""
     if not others:
         return ""
-    named = _shown(
+    named = shown(
         " and ".join("the unnamed vector" if each == _UNNAMED_LABEL else f'vector "{each}"' for each in others)
     )
     return (
@@ -130,7 +130,7 @@ def _changed(noted: Mapping[str, Any], now: Making, *, guarded: bool) -> str:
         return f"{found}, so searches find the right records only when all of them are synced again."
     if _differs(noted, "chunking", now.chunking):
         return (
-            f"Text was split otherwise until now ({_shown(noted['chunking'])}; now {now.chunking or 'not at all'}): records "
+            f"Text was split otherwise until now ({shown(noted['chunking'])}; now {now.chunking or 'not at all'}): records "
             "split in both ways stand side by side until each is synced again."
         )
     return ""
@@ -140,13 +140,14 @@ def _differs(noted: Mapping[str, Any], part: str, now: object) -> bool:
     return part in noted and noted[part] != now
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """A text that anybody may have written, as a sentence can show it."""
     readable = "".join(filter(str.isprintable, text))
     return readable if len(readable) <= _SHOWN_AT_MOST else f"{readable[: _SHOWN_AT_MOST - 1]}…"
 
 
 def _of(model: str | None, dimensions: int | None) -> str:
-    named = "the records" if model == "records" else _shown(model or "") or "an unknown model"
+    named = "the records" if model == "records" else shown(model or "") or "an unknown model"
     return f"{named} ({dimensions or 'unknown'} dimensions)"
 
 

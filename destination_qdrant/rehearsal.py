@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .embedding.base import Embedder, TextLimit, Usage
@@ -15,6 +16,7 @@ from .qdrant.base import (
     ScoredPoint,
     Store,
     StoredPoint,
+    StoredVector,
     VectorSchema,
     Where,
     nobody,
@@ -80,7 +82,7 @@ class UnwrittenStore:
 
     Args:
         store: the real one.
-        vector: stands for every stored vector, so that none has to be fetched.
+        vector: stands for every stored vector.
         is_empty: nothing of what is stored is of use, and nothing is looked for.
     """
 
@@ -121,10 +123,20 @@ class UnwrittenStore:
         """How much is stored."""
         return 0 if self._is_empty else self._store.count(where)
 
-    def retrieve_vectors(self, ids: Sequence[PointId], name: str) -> Mapping[PointId, Dense]:
-        """A vector for each."""
-        del name
-        return dict.fromkeys(ids, self._vector)
+    def retrieve_vectors(
+        self, ids: Sequence[PointId], name: str, fields: Sequence[str] = ()
+    ) -> Mapping[PointId, StoredVector]:
+        """A vector for each that has one; numbers are read only where fields are, which come with them."""
+        if self._is_empty:
+            return {}
+        if not fields:
+            return dict.fromkeys(self._store.with_vector(ids, name), StoredVector(self._vector, {}))
+        found = self._store.retrieve_vectors(ids, name, fields)
+        return {point_id: replace(stored, vector=self._vector) for point_id, stored in found.items()}
+
+    def with_vector(self, ids: Sequence[PointId], name: str) -> frozenset[PointId]:
+        """What is stored."""
+        return frozenset() if self._is_empty else self._store.with_vector(ids, name)
 
     def search(self, name: str, vector: Dense, limit: int) -> list[ScoredPoint]:
         """The real one's."""
@@ -156,6 +168,9 @@ class UnwrittenStore:
 
     def keep_only(self, scope: Sequence[Condition], field: str, kept: Mapping[str, Sequence[PointId]]) -> None:
         """Nothing."""
+
+    def catch_up(self) -> None:
+        """Nothing: that would be a write."""
 
     def flush(self) -> None:
         """Nothing is there to be made durable."""

@@ -67,13 +67,7 @@ def survey(entries: Sequence[Entry], site: Site) -> Survey:
     stored = _look_up(entries, site)
     current = [entry for entry in entries if not is_outdated(entry.stream, entry.cursor, stored.of(entry))]
     placed = {entry.position: _place(entry, site) for entry in current}
-    unchanged = frozenset(
-        entry.position
-        for entry in current
-        if site.reuse.unchanged
-        and placed[entry.position]
-        and is_unchanged(entry.stream, placed[entry.position], stored.of(entry))
-    )
+    unchanged = _unchanged(current, placed, stored, site)
     changed = [entry for entry in current if entry.position not in unchanged]
     return Survey(stored, current, placed, unchanged, _vectors_at(changed, placed, stored, site))
 
@@ -114,6 +108,23 @@ def _place(entry: Entry, site: Site) -> Sequence[Placed]:
     if not isinstance(entry.operation, Upsert):
         return ()
     return place(entry.operation.document, entry.chunks, entry.position, site.form)
+
+
+def _unchanged(
+    entries: Sequence[Entry], placed: Mapping[int, Sequence[Placed]], stored: Stored, site: Site
+) -> frozenset[int]:
+    """Which records are stored just so, vectors included: those are asked for, as somebody may have removed them."""
+    seem = [
+        placed[entry.position]
+        for entry in entries
+        if site.reuse.unchanged
+        and placed[entry.position]
+        and is_unchanged(entry.stream, placed[entry.position], stored.of(entry))
+    ]
+    wanted = [[each.id for each in chunks if each.content_hash] for chunks in seem]
+    ids = [point_id for same in wanted for point_id in same]
+    found = site.store.with_vector(ids, site.form.vector_name) if ids else frozenset()
+    return frozenset(chunks[0].position for chunks, same in zip(seem, wanted, strict=True) if found.issuperset(same))
 
 
 def _vectors_at(

@@ -26,21 +26,32 @@ _OVERHEAD: Final = 300
 
 
 class VectorCache:
-    """Safe to use from several threads at once."""
+    """Safe to use from several threads at once.
 
-    def __init__(self, size_bytes: int = SIZE_BYTES) -> None:
+    Args:
+        size_bytes: how much is kept.
+        is_shared: False where there is nothing to share, because the server makes the vectors.
+    """
+
+    def __init__(self, size_bytes: int = SIZE_BYTES, *, is_shared: bool = True) -> None:
         self._room = size_bytes
+        self._is_shared = is_shared
         self._known: OrderedDict[str, Dense] = OrderedDict()
         self._coming: dict[str, Future[Vector]] = {}
         self._lock = threading.Lock()
 
     def __contains__(self, content_hash: str) -> bool:
-        """Whether the vector is here, or on its way."""
+        """Whether the vector is here, or on its way; who asks will want it soon, so that it is kept a little longer."""
         with self._lock:
-            return content_hash in self._known or content_hash in self._coming
+            if content_hash in self._known:
+                self._known.move_to_end(content_hash)
+                return True
+            return content_hash in self._coming
 
     def vectors(self, texts: Mapping[str, str], make: Make) -> Mapping[str, Vector]:
         """A vector for each content hash; `make` is asked once, for those that nobody has or is making."""
+        if not self._is_shared:
+            return make(texts) if texts else {}
         found, mine, awaited = self._divide(texts)
         if mine:
             found |= self._made({each: texts[each] for each in mine}, mine, make)
@@ -90,7 +101,7 @@ class VectorCache:
 
     def _keep(self, content_hash: str, vector: Vector) -> None:
         if not isinstance(vector, Dense):
-            return  # a text that the server embeds: there is no vector here
+            return
         self._known[content_hash] = vector
         self._room -= _weight(vector)
         while self._room < 0:

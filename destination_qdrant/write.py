@@ -7,10 +7,12 @@ import time
 from contextlib import closing
 from typing import Any
 
-from .assembly import assemble, point_format, read_inputs
+from .assembly import assemble, point_format, read_inputs, vector_cache
 from .catalog import settings_without_stream
-from .collection import prepare, settle_model
+from .collection import prepare
+from .documents import fields_without_column
 from .embedding import create_embedder
+from .model_choice import settle_model
 from .pipeline import Source, sync
 from .protocol import MessageWriter
 from .qdrant import open_store
@@ -37,7 +39,10 @@ def write(
         with closing(create_embedder(config.embedding, tell=out.log)) as embedder:
             loaded_at = int(time.time() * 1000)
             prepared = prepare(store, config, embedder, catalog, run_id=run_id, loaded_at=loaded_at)
-            warnings = (settings_without_stream(catalog, config), settled, *store.notes, *prepared.warnings)
+            if settled:
+                out.log("INFO", settled)
+            misspelt = settings_without_stream(catalog, config), fields_without_column(catalog.streams)
+            warnings = (*misspelt, *store.notes, *prepared.warnings)
             for warning in filter(None, warnings):
                 out.log("WARN", warning)
             out.log("INFO", f"Writing to {store.engine} at {store.place}, with vectors of {embedder.model}.")
@@ -49,6 +54,7 @@ def write(
                 prepared.airbyte_streams,
                 replicated=prepared.replicated,
                 reuse=prepared.reuse,
+                cache=vector_cache(config),
                 writing=threading.Semaphore(config.indexing.requests_in_flight),
                 points_per_write=config.indexing.batch_size,
             )

@@ -109,9 +109,16 @@ def test_a_caller_that_leaves_early_finalizes_nothing(tmp_path: Path) -> None:
     lines = (SCENARIO / "messages.jsonl").read_bytes().splitlines()
     list(write(config, read(lines)))
     before = {point["id"] for point in EmbeddedTarget(tmp_path).points() or ()}
-    gone = write(config, read(lines), mode="overwrite")
+    never = threading.Event()
+
+    def silent() -> Iterator[AirbyteMessage]:
+        yield from read(lines)
+        never.wait()  # the caller does not wait for a source that says no more
+
+    gone = write(config, silent(), mode="overwrite")
     next(gone)
     gone.close()
+    never.set()
 
     assert before
     assert before <= {point["id"] for point in EmbeddedTarget(tmp_path).points() or ()}

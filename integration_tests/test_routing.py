@@ -68,7 +68,8 @@ def do_everything(place: Place, **indexing: Any) -> None:
         store.upsert(points(9))
         assert len(list(store.scroll(ALL, ("key",)))) == store.count(ALL) == 9
         assert len(store.search("", Dense.of([1, 1]), 3)) == 3
-        assert len(store.retrieve_vectors([1, 2, 99], "")) == 2
+        assert len(store.retrieve_vectors([1, 2, 99], "")) == len(store.with_vector([1, 2, 99], "")) == 2
+        store.catch_up()
         store.delete([0])
         store.delete_where(Where((late, Equals("key", "k1"))))  # by filter
         store.delete_where(Where((*ALL.must, Equals("key", "k2"))))  # page by page

@@ -29,7 +29,17 @@ from destination_qdrant.errors import ConfigError, PointRefusedError, SystemFaul
 from destination_qdrant.lines import StdinLines
 from destination_qdrant.protocol import MessageWriter
 from destination_qdrant.qdrant import open_store
-from destination_qdrant.qdrant.base import AnyOf, Below, Equals, Missing, PayloadIndex, Point, VectorSchema, Where
+from destination_qdrant.qdrant.base import (
+    AnyOf,
+    Below,
+    Equals,
+    Missing,
+    PayloadIndex,
+    Point,
+    StoredVector,
+    VectorSchema,
+    Where,
+)
 from destination_qdrant.qdrant.server.access import Access
 from destination_qdrant.qdrant.server.store import DEFAULTS, WRITE, Options, Patience, ServerStore, open_server
 from destination_qdrant.retry import RetryPolicy
@@ -227,7 +237,7 @@ def test_a_scroll_that_is_given_up_asks_for_no_further_page(double: WireDouble, 
 
 
 @pytest.mark.parametrize("over_grpc", [False, True])
-def test_vectors_are_read_in_pages_of_a_few_megabytes_and_without_payload(*, over_grpc: bool) -> None:
+def test_vectors_are_read_in_pages_of_a_few_megabytes_with_the_payload_that_is_asked_for(*, over_grpc: bool) -> None:
     with WireDouble(grpc=True) as double:
         store = open_docs(double.url, prefer_grpc=over_grpc)
         store.create({"text": VectorSchema("dense", 3_072, "dot"), "title": VectorSchema("dense", 2, "dot")})
@@ -236,9 +246,12 @@ def test_vectors_are_read_in_pages_of_a_few_megabytes_and_without_payload(*, ove
         store.upsert([Point(400, {"title": Dense.of([1, 2])}, {})])
 
         found = store.retrieve_vectors([*written, 400, 401, 0], "text")
-        asked = [request.body for request in double.log if request.is_like("points/scroll")]
+        beside = store.retrieve_vectors([1], "text", ("a", "b c"))
+        *asked, last = [request.body for request in double.log if request.is_like("points/scroll")]
 
-    assert found == written
+    assert found == {number: StoredVector(vector, {}) for number, vector in written.items()}
+    assert beside == {1: StoredVector(written[1], {"a": 1})}
+    assert last["with_payload"] in (["a", '"b c"'], {"include": ["a", '"b c"']})
     assert [body["limit"] for body in asked] == ([325, 7] if over_grpc else [108, 108, 108, 8])
     assert [(body["with_payload"], body["with_vector"]) for body in asked] == [(False, ["text"])] * len(asked)
 
@@ -258,11 +271,53 @@ def test_vectors_are_read_again_after_a_failure_and_within_the_limits_of_strict_
     unlearned = store.retrieve_vectors(range(6), UNNAMED)
     store.describe()
     learned = store.retrieve_vectors(range(8), UNNAMED)
+    told = store.with_vector(range(8), UNNAMED)
 
     assert sorted(before) == sorted(unlearned) == [*range(6)]
-    assert sorted(learned) == [*range(8)]
-    assert [request.body["limit"] for request in double.log if request.is_like("scroll")] == [6, 6, 6, 6, 3, 3, 5, 3]
+    assert sorted(learned) == sorted(told) == [*range(8)]
+    limits_asked = [request.body["limit"] for request in double.log if request.is_like("scroll")]
+    assert limits_asked == [6, 6, 6, 6, 3, 3, 5, 3, 5, 3]
     assert naps.seconds[-1] == 7
+
+
+@pytest.mark.parametrize("over_grpc", [False, True])
+@pytest.mark.parametrize(("version", "reads_numbers"), [("1.12.6", True), ("1.13.0", False)])
+def test_whether_there_is_a_vector_is_told_without_its_numbers_by_servers_that_know(
+    version: str, *, over_grpc: bool, reads_numbers: bool
+) -> None:
+    with WireDouble(grpc=True, version=version) as double:
+        store = open_docs(double.url, prefer_grpc=over_grpc)
+        store.create(UNNAMED_4)
+        store.upsert([point(1), Point(2, {}, {})])
+
+        assert store.with_vector([1, 2, 3], UNNAMED) == {1}
+        (asked,) = [request.body for request in double.log if request.is_like("scroll")]
+        store.close()
+    assert bool(asked.get("with_vector")) is reads_numbers
+    assert asked["with_payload"] is False
+
+
+@pytest.mark.parametrize("over_grpc", [False, True])
+def test_catching_up_is_one_removal_by_filter_that_any_strict_mode_lets_pass(*, over_grpc: bool) -> None:
+    limits = {"condition_max_size": 1, "filter_max_conditions": 1, "unindexed_filtering_update": False}
+    with WireDouble(grpc=True, strict={"enabled": True, "write_rate_limit": 12, **limits}) as double:
+        naps = Naps()
+        store = open_docs(double.url, sleep=naps, prefer_grpc=over_grpc)
+        store.create(UNNAMED_4)
+        store.upsert([point(number) for number in range(4)])  # the first write counts twice
+        double.fail(DELETES, status=503)
+        for _ in range(4):  # what is left in the bucket, at one token each
+            store.catch_up()
+        removals = [request for request in double.log if request.is_like(DELETES)]
+        left = store.count(ALL)
+        store.close()
+    assert left == 4
+    assert len(naps.seconds) == 1  # after the failure
+    assert [request.query for request in removals] == [{"wait": "true"}] * 5
+    named = [request.body["filter"]["must"][0]["has_id"] for request in removals]
+    assert (
+        len({each for ids in named for each in ids}) == len(named) - 1
+    )  # a new id each time, but for the one sent again
 
 
 def test_named_sparse_and_multi_vectors_are_created_and_written(double: WireDouble) -> None:
@@ -604,6 +659,8 @@ def test_a_filter_on_a_field_without_index_names_the_field_if_it_is_the_connecto
 
         with pytest.raises(ConfigError, match='"_ab_stream" because the field has no index of type keyword'):
             store.delete_where(Where((Equals("_ab_stream", "a"), Below("_ab_generation_id", 1))))
+        with pytest.raises(ConfigError, match='"_ab_content_hash" because the field has no index of type keyword'):
+            store.delete_where(Where((Equals("_ab_content_hash", "a"), Below("_ab_generation_id", 1))))
         with pytest.raises(ConfigError, match="on a field because the field has no fitting index"):
             store.delete_where(OLD)
 
@@ -992,12 +1049,14 @@ def test_a_server_that_answered_before_is_waited_for_during_a_sync(double: WireD
 
 
 @pytest.mark.usefixtures("store")
-def test_an_outage_of_a_minute_and_a_half_is_told_of_twice_and_its_end_once(double: WireDouble) -> None:
+def test_an_outage_of_a_hundred_seconds_is_told_of_twice_and_its_end_once(double: WireDouble) -> None:
     time, log = Time(), Log()
 
     def sleep(seconds: float) -> None:
         time.sleep(seconds)
-        if time.now > 90:
+        if (
+            time.now > 101
+        ):  # a wait is at most 30 s long: one begins within 90 s of the first warning, which comes by 10 s
             double.heal()
 
     patient = open_docs(double.url, patience=replace(WRITE, clock=time.clock, log=log), sleep=sleep)

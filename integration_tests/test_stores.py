@@ -18,7 +18,7 @@ import tempfile
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +41,7 @@ from destination_qdrant.qdrant.base import (
     PointId,
     Store,
     StoredPoint,
+    StoredVector,
     VectorSchema,
     Where,
 )
@@ -68,6 +69,10 @@ def ids(points: Sequence[StoredPoint] | Iterator[StoredPoint]) -> list[PointId]:
     return sorted((each.id for each in points), key=lambda found: (isinstance(found, str), found))
 
 
+def vectors(found: Mapping[PointId, StoredVector]) -> dict[PointId, Dense]:
+    return {point_id: each.vector for point_id, each in found.items()}
+
+
 def stored(store: Store, *fields: str) -> dict[PointId, dict[str, Any]]:
     return {each.id: dict(each.payload) for each in store.scroll(EVERYTHING, fields)}
 
@@ -77,9 +82,13 @@ def stored(store: Store, *fields: str) -> dict[PointId, dict[str, Any]]:
 
 @dataclass
 class Place:
-    """Opens stores on one fresh collection and closes them in the end."""
+    """Opens stores on one fresh collection and closes them in the end.
+
+    `send` asks a server itself: a method, a path after that of the collection, and a body.
+    """
 
     connect: Callable[[], Store]
+    send: Callable[[str, str, Any], None] = lambda *_: None
     opened: list[Store] = field(default_factory=list)
 
     def open(self) -> Store:
@@ -117,7 +126,14 @@ def _place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
         pytest.skip("QDRANT_URL names no server")
     url = os.environ["QDRANT_URL"] if real else request.getfixturevalue("wire")
     key = os.environ.get("QDRANT_API_KEY") if real else None
-    place = Place(lambda: open_server(Access(url, api_key=key, prefer_grpc=over_grpc), collection))
+
+    def send(method: str, path: str, body: Any) -> None:
+        headers = {"content-type": "application/json"} | ({} if key is None else {"api-key": key})
+        target = f"{url}/collections/{collection}{path}"
+        request = urllib.request.Request(target, json.dumps(body).encode(), headers, method=method)  # noqa: S310  # a URL of this test
+        urllib.request.urlopen(request, timeout=60).close()  # noqa: S310  # same
+
+    place = Place(lambda: open_server(Access(url, api_key=key, prefer_grpc=over_grpc), collection), send)
     yield place
     assert [store.notes for store in place.opened if store.notes] == []  # gRPC was not given up silently
     place.close()
@@ -449,8 +465,22 @@ def test_an_unnamed_vector_is_read_as_it_was_written(absent: Store, shape: dict[
     absent.upsert([Point(each, {UNNAMED: vector}, {"n": 1}) for each, vector in VECTORS.items()])
     absent.upsert([Point(4, {}, {})])
 
-    assert absent.retrieve_vectors([1, uuid(3), 9, 2**64 - 1, 1, 4, uuid(9)], UNNAMED) == VECTORS
-    assert absent.retrieve_vectors([], UNNAMED) == {}
+    asked = [1, uuid(3), 9, 2**64 - 1, 1, 4, uuid(9)]
+    assert absent.retrieve_vectors(asked, UNNAMED) == {each: StoredVector(VECTORS[each], {}) for each in VECTORS}
+    assert absent.with_vector(asked, UNNAMED) == set(VECTORS)
+    assert (absent.retrieve_vectors([], UNNAMED), absent.with_vector([], UNNAMED)) == ({}, frozenset())
+
+
+def test_a_vector_comes_with_the_fields_that_were_asked_for(store: Store) -> None:
+    store.upsert([point(1, text="one", n=1, **{"odd key.": ["a", {"b": None}]}), point(2, n=2)])
+
+    found = store.retrieve_vectors([1, 2, 3], UNNAMED, ("text", "odd key.", "none"))
+
+    assert {each: dict(one.payload) for each, one in found.items()} == {
+        1: {"text": "one", "odd key.": ["a", {"b": None}]},
+        2: {},
+    }
+    assert vectors(found) == vectors(store.retrieve_vectors([1, 2], UNNAMED))
 
 
 def test_a_named_vector_is_read_and_other_kinds_are_none(absent: Store) -> None:
@@ -466,9 +496,11 @@ def test_a_named_vector_is_read_and_other_kinds_are_none(absent: Store) -> None:
     title = Dense.of([1, 2, 3, 4])
     absent.upsert([Point(1, {"text": Dense.of([0, 3, 4, 0]), "title": title, **others}, {}), Point(2, others, {})])
 
-    found = {name: absent.retrieve_vectors([1, 2], name) for name in ("text", "title", "words", "rows", "none")}
+    names = ("text", "title", "words", "rows", "none")
+    found = {name: vectors(absent.retrieve_vectors([1, 2, 3], name)) for name in names}
 
     assert found == {"text": {1: Dense.of([0, 0.6, 0.8, 0])}, "title": {1: title}, "words": {}, "rows": {}, "none": {}}
+    assert {name: absent.with_vector([1, 2, 3], name) for name in names} == {name: set(found[name]) for name in names}
 
 
 def test_many_large_vectors_are_read_whole(absent: Store) -> None:
@@ -476,7 +508,36 @@ def test_many_large_vectors_are_read_whole(absent: Store) -> None:
     written = {number: Dense.of([number, *range(3_071)]) for number in range(400)}
     absent.upsert([Point(number, {UNNAMED: vector}, {}) for number, vector in written.items()])
 
-    assert absent.retrieve_vectors(list(written), UNNAMED) == written
+    assert vectors(absent.retrieve_vectors(list(written), UNNAMED)) == written
+
+
+def test_of_many_points_those_with_a_vector_are_told(absent: Store) -> None:
+    absent.create({"text": VectorSchema("dense", 1, "dot"), "title": VectorSchema("dense", 1, "dot")})
+    names = ["text" if number % 3 else "title" for number in range(1_200)]
+    absent.upsert([Point(number, {name: Dense.of([1])}, {}) for number, name in enumerate(names)])
+
+    assert absent.with_vector(range(2_100), "text") == {number for number in range(1_200) if number % 3}
+
+
+@pytest.mark.parametrize("place", ["server", "server-grpc"], indirect=True)
+def test_what_was_sent_before_and_not_waited_for_is_done_after_catching_up(absent: Store, place: Place) -> None:
+    place.send("PUT", "", {"vectors": {"size": 4, "distance": "Cosine"}, "shard_number": 3})
+    slow = {"type": "text", "tokenizer": "prefix"}
+    place.send("PUT", "/index?wait=true", {"field_name": "text", "field_schema": slow})
+    absent.upsert([point(number) for number in range(60)])
+    words = [" ".join(f"{word * 2_654_435_761:x}" for word in range(start, start + 120)) for start in range(1, 51)]
+    for start in range(100, 1_100, 100):
+        queued = [
+            {"id": start + number, "vector": [1, 2, 3, number], "payload": {"text": words[number % 50]}}
+            for number in range(100)
+        ]
+        place.send("PUT", "/points?wait=false", {"points": queued})
+    place.send("POST", "/points/delete?wait=false", {"points": [*range(60)]})
+
+    absent.catch_up()
+
+    assert absent.with_vector(range(60), UNNAMED) == frozenset()
+    assert absent.count(EVERYTHING) == 1_000
 
 
 BAD_VECTORS: list[tuple[str, Vector]] = [

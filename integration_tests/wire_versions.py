@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from wire_requests import RefusalError, Request
+from wire_requests import NOT_JSON, RefusalError, Request
+from wire_strict import leaves
 
 _COLLECTION = r"^(PUT|PATCH) /collections/[^/]+$"
 _INDEX = r"^PUT /collections/[^/]+/index$"
@@ -41,6 +42,7 @@ _FIELDS: Sequence[tuple[tuple[int, int], str, str]] = (
     ((1, 19), _INDEX, "field_schema.memory"),
     ((1, 19), _INDEX, "field_schema.prefix"),
 )
+_HAS_VECTOR = (1, 13)
 _TIMEOUT_OF_UPDATES = (1, 17)
 _UPDATE_QUEUE = (1, 17)
 _ROUTES: Sequence[tuple[tuple[int, int], str]] = (
@@ -53,12 +55,15 @@ def as_known(request: Request, version: str) -> Request:
     """The request as a server of this version reads it.
 
     Raises:
-        RefusalError: it has no such route.
+        RefusalError: it has no such route, or no such condition.
     """
     known = _minor(version)
     if any(known < since and request.is_like(pattern) for since, pattern in _ROUTES):
         raise RefusalError(404, "", plain=True)
     body = request.body
+    where = body.get("filter") if isinstance(body, dict) else None
+    if known < _HAS_VECTOR and any("has_vector" in condition for _, condition in leaves(where)):
+        raise RefusalError(400, f"{NOT_JSON}data did not match any variant of untagged enum Condition")
     for since, pattern, path in _FIELDS:
         if known < since and request.is_like(pattern):
             body = _without(body, path.split("."))

@@ -18,6 +18,7 @@ from destination_qdrant.qdrant.base import (
     PointId,
     ScoredPoint,
     StoredPoint,
+    StoredVector,
     VectorSchema,
     Where,
     nobody,
@@ -47,6 +48,7 @@ class MemoryStore:
         self.indexes: dict[str, PayloadIndex] = {}
         self.note: Mapping[str, Any] | None = None
         self.replicas = 1
+        self.queued: list[Callable[[], object]] = []  # writes that a killed run has sent and that wait for their turn
         self.unseen: set[PointId] = set()  # what the replica that is read has lost, and another one still holds
 
     # -- for tests -----------------------------------------------------------------------------------------
@@ -134,13 +136,24 @@ class MemoryStore:
         with self._lock:
             found = self._matching(where)
         for point in found:
-            yield StoredPoint(point.id, {name: point.payload[name] for name in fields if name in point.payload})
+            yield StoredPoint(point.id, _only(fields, point.payload))
 
-    def retrieve_vectors(self, ids: Sequence[PointId], name: str) -> Mapping[PointId, Dense]:
+    def retrieve_vectors(
+        self, ids: Sequence[PointId], name: str, fields: Sequence[str] = ()
+    ) -> Mapping[PointId, StoredVector]:
         self._called("retrieve_vectors", (list(ids), name))
         with self._lock:
-            found = {each: self.points[each].vectors.get(name) for each in ids if each in self.points}
-        return {each: vector for each, vector in found.items() if isinstance(vector, Dense)}
+            found = [self.points[each] for each in ids if each in self.points]
+        return {
+            point.id: StoredVector(vector, _only(fields, point.payload))
+            for point in found
+            if isinstance(vector := point.vectors.get(name), Dense)
+        }
+
+    def with_vector(self, ids: Sequence[PointId], name: str) -> frozenset[PointId]:
+        self._called("with_vector", (list(ids), name))
+        with self._lock:
+            return frozenset(each for each in ids if each in self.points and name in self.points[each].vectors)
 
     def count(self, where: Where) -> int:
         self._called("count", where)
@@ -149,6 +162,12 @@ class MemoryStore:
 
     def search(self, name: str, vector: Dense, limit: int) -> list[ScoredPoint]:
         raise SystemFault(f"No test searches for the {limit} nearest of {vector} by {name!r} here.")
+
+    def catch_up(self) -> None:
+        self._called("catch_up")
+        queued, self.queued = self.queued, []
+        for write in queued:
+            write()
 
     def flush(self) -> None:
         self.on_flush()
@@ -165,6 +184,10 @@ class MemoryStore:
             and all(_holds(each, point.payload) for each in where.must)
             and not any(_holds(each, point.payload) for each in where.must_not)
         ]
+
+
+def _only(fields: Sequence[str], payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: payload[name] for name in fields if name in payload}
 
 
 def _holds(condition: Condition, payload: Mapping[str, Any]) -> bool:

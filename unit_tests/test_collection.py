@@ -17,11 +17,9 @@ from destination_qdrant.collection import (
     check_fits,
     prepare,
     probe_dimensions,
-    settle_model,
     wanted_vector,
 )
-from destination_qdrant.config import Config, OpenAI
-from destination_qdrant.errors import ConfigError
+from destination_qdrant.errors import ConfigError, TransientError
 from destination_qdrant.generations import outdated
 from destination_qdrant.points import AIRBYTE_INDEXES, CONTENT_HASH, INDEXES, NAMESPACE, RUN_ID, STREAM, of_airbyte
 from destination_qdrant.protocol import Descriptor
@@ -349,16 +347,37 @@ def test_other_streams_find_vectors_by_text_when_there_are_points_of_theirs() ->
     assert store.indexes[CONTENT_HASH] == PayloadIndex("keyword", on_disk=True, filters_searches=False)
 
 
-def test_without_the_right_to_make_that_index_the_sync_goes_on_and_says_so() -> None:
+@pytest.mark.parametrize("error", [ConfigError("The key may not."), TransientError("It takes too long.")])
+def test_an_index_that_cannot_be_had_is_done_without(error: Exception) -> None:
     class NoIndexes(MemoryStore):
         def create_indexes(self, indexes: Mapping[str, PayloadIndex]) -> None:
             if CONTENT_HASH in indexes:
-                raise ConfigError("The key may not create indexes.")
+                raise error
 
     prepared = _prepared(NoIndexes(), catalog({"stream": {"name": "users"}, "destination_sync_mode": "append"}))
 
     assert prepared.reuse == BY_KEY
     assert [warning[:45] for warning in prepared.warnings] == ["Without an index over _ab_content_hash (keywo"]
+
+
+def test_an_index_of_another_type_is_of_no_use_and_told_of() -> None:
+    store = MemoryStore({UNNAMED: FITTING})
+    store.indexes = {CONTENT_HASH: PayloadIndex("text")}
+    store.put("before", **{STREAM: "users", NAMESPACE: "", RUN_ID: "before"})
+    prepared = _prepared(store, catalog({"stream": {"name": "users"}, "destination_sync_mode": "append"}))
+
+    assert prepared.reuse == BY_KEY
+    assert prepared.warnings[0].endswith("the field is indexed as text; remove that index.")
+
+
+def test_what_an_earlier_run_has_sent_is_carried_out_before_anything_is_taken_for_unchanged() -> None:
+    store, others = MemoryStore(), MemoryStore()
+    _prepared(store)
+    _prepared(others, reuse_vectors=False)
+    _prepared(others, catalog({"stream": {"name": "users"}, "destination_sync_mode": "append"}))
+
+    assert len(store.called("catch_up")) == 1
+    assert others.called("catch_up") == []
 
 
 def test_with_replicas_a_record_that_seems_unchanged_is_written_all_the_same() -> None:
@@ -398,77 +417,14 @@ def test_dimensions_noted_for_another_model_are_not_taken(noted: Mapping[str, An
     assert embedder.texts == [PROBE]
 
 
-# ----------------------------------------------------------------------------------------------------------
-# Which model a configuration without one means
-
-
-def _openai(model_name: str | None = None, dimensions: int | None = None) -> Config:
-    return config().model_copy(
-        update={"embedding": OpenAI(openai_key="k", model_name=model_name, dimensions=dimensions)}
-    )
-
-
-def _settled(store: MemoryStore, of: Config) -> tuple[str | None, str]:
-    settled, sentence = settle_model(store, of)
-    assert isinstance(settled.embedding, OpenAI)
-    return settled.embedding.model_name, sentence
-
-
-def test_a_new_or_empty_collection_leaves_the_choice_open() -> None:
-    assert _settled(MemoryStore(), _openai()) == (None, "")
-    assert _settled(MemoryStore({UNNAMED: FITTING}), _openai()) == (None, "")
-
-
-def test_a_collection_that_nobody_noted_a_model_of_is_airbytes() -> None:
-    store = MemoryStore({UNNAMED: FITTING})
-    store.put("theirs", text="x")
-    model, sentence = _settled(store, _openai())
-
-    assert model == "text-embedding-ada-002"
-    assert sentence == (
-        "embedding.model_name is empty, so that this is the model text-embedding-ada-002, which Airbyte's own connector "
-        "always used."
-    )
-
-
-@pytest.mark.parametrize("noted", ["openai/text-embedding-3-large", "openai/text-embedding-3-large@256"])
-def test_a_noted_model_is_kept(noted: str) -> None:
-    store = MemoryStore({UNNAMED: FITTING})
-    store.note = {"embedding": {"unnamed": {**ENTRY, "model": noted}}}
-    model, sentence = _settled(store, _openai())
-
-    assert model == "text-embedding-3-large"
-    assert "whose vectors the collection holds" in sentence
-
-
-def test_another_providers_model_is_left_to_the_guard() -> None:
-    store = MemoryStore({UNNAMED: FITTING})
-    store.note = {"embedding": {"unnamed": {**ENTRY, "model": "cohere/embed-v4.0"}}}
-    store.put("ours", text="x")
-
-    assert _settled(store, _openai()) == (None, "")
-
-
-def test_a_model_that_is_configured_is_not_looked_into() -> None:
-    store = MemoryStore({UNNAMED: FITTING})
-
-    assert _settled(store, _openai("text-embedding-3-small")) == ("text-embedding-3-small", "")
-    assert settle_model(store, config()) == (config(), "")
-    assert store.calls == []
-
-
 def test_points_of_airbytes_connector_beside_another_openai_model_are_told_of() -> None:
     class Small(RecordingEmbedder):
         model = "openai/text-embedding-3-small"
 
     store = MemoryStore({UNNAMED: FITTING})
-    store.put("theirs", **{STREAM: "users"})
-    (warning,) = prepare(store, config(), Small(), CATALOG, run_id=RUN, loaded_at=1).warnings
+    store.put("theirs", **{STREAM: "of another sync"})
+    first = prepare(store, config(), Small(), CATALOG, run_id=RUN, loaded_at=1)
+    again = prepare(store, config(), Small(), CATALOG, run_id=RUN, loaded_at=1)
 
-    assert "makes vectors of text-embedding-ada-002, which cannot be compared" in warning
-    assert (
-        prepare(store, config_with(model_guard=False), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1).warnings[
-            1:
-        ]
-        == ()
-    )
+    assert [warning[:47] for warning in first.warnings] == ["Airbyte's own connector has left points here. I"]
+    assert again.warnings == ()  # it is noted by now which vectors are there

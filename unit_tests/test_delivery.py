@@ -17,10 +17,18 @@ from destination_qdrant.catalog import DestinationStream
 from destination_qdrant.chunking import Chunk
 from destination_qdrant.delivery import CommitReceipt, deliver
 from destination_qdrant.documents import Upsert
-from destination_qdrant.errors import ConfigError, PointRefusedError, SystemFault, TextRefusedError, TransientError
+from destination_qdrant.errors import (
+    ConfigError,
+    PointRefusedError,
+    ProviderError,
+    SystemFault,
+    TextRefusedError,
+    TransientError,
+)
 from destination_qdrant.points import (
     CHUNK_COUNT,
     CHUNK_INDEX,
+    CONTENT_HASH,
     CURSOR,
     GENERATION_ID,
     NAMESPACE,
@@ -29,6 +37,7 @@ from destination_qdrant.points import (
     RUN_ID,
     STREAM,
 )
+from destination_qdrant.qdrant.base import PointId
 from destination_qdrant.site import Reuse, Site
 from destination_qdrant.tally import Tally
 from destination_qdrant.vectors import UNNAMED, Dense
@@ -179,6 +188,18 @@ def test_a_failure_of_the_whole_batch_names_its_lines(store: MemoryStore, site: 
         _deliver(site, entry(4, USERS, id=1, text="a"), entry(9, USERS, id=2, text="b"))
 
     assert caught.value.message == "No. (in lines 4 to 9 of the input, stream users)"
+
+
+def test_a_refusal_by_the_provider_names_no_line_of_the_input(store: MemoryStore) -> None:
+    class NoQuota(RecordingEmbedder):
+        def embed_documents(self, texts: Sequence[str], tokens: Sequence[int] | None = None) -> list[Dense]:
+            del texts, tokens
+            raise ProviderError("The account has no quota left.")
+
+    with pytest.raises(ProviderError) as caught:
+        _deliver(Site(store, NoQuota(), FORM, DIMENSIONS), entry(4, USERS, id=1, text="a"))
+
+    assert caught.value.message == "The account has no quota left."
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -610,6 +631,49 @@ def test_a_record_with_a_chunk_too_many_or_too_few_is_written_again(store: Memor
     assert receipt.tallies[NO_CURSOR.descriptor].unchanged == 0
     assert "left over" not in store.points
     assert lost in store.points
+
+
+def test_a_record_whose_vector_somebody_removed_is_written_again(store: MemoryStore, site: Site) -> None:
+    _deliver(site, entry(1, NO_CURSOR, id=1, text="a b"), entry(2, NO_CURSOR, id=2, text="c"))
+    lost = next(each for each, point in store.points.items() if point.payload["text"] == "b")
+    store.points[lost] = replace(store.points[lost], vectors={})
+    receipt = _deliver(_later(site, BY_KEY), entry(1, NO_CURSOR, id=1, text="a b"), entry(2, NO_CURSOR, id=2, text="c"))
+
+    assert receipt.tallies[NO_CURSOR.descriptor].unchanged == 1
+    assert all(point.vectors for point in store.points.values())
+
+
+def test_a_point_of_a_later_generation_is_written_again_lest_it_outlives_the_refreshes_to_come(
+    store: MemoryStore, site: Site
+) -> None:
+    """As a connection leaves it that was deleted and made anew: its generations count from 0 again."""
+    _deliver(site, entry(1, stream("users", generation_id=7), id=1, text="a"))
+    _deliver(_later(site, BY_KEY), entry(1, stream("users", generation_id=2), id=1, text="a"))
+
+    assert [payload[GENERATION_ID] for payload in store.payloads()] == [2]
+
+
+def test_a_vector_that_is_another_texts_by_now_is_not_taken(
+    store: MemoryStore, embedder: RecordingEmbedder, site: Site
+) -> None:
+    """The look-up and the read of the vector may see two versions of a point (replicas, another sync)."""
+    _deliver(site, entry(1, NO_CURSOR, id=1, text="a"))
+    (point,) = store.points.values()
+
+    class Moving(MemoryStore):
+        def retrieve_vectors(self, ids: Sequence[PointId], name: str, fields: Sequence[str] = ()) -> Any:
+            other = embedder.embed_query("other")
+            self.points[point.id] = replace(
+                point, vectors={UNNAMED: other}, payload={**point.payload, CONTENT_HASH: "another"}
+            )
+            return super().retrieve_vectors(ids, name, fields)
+
+    moving = Moving()
+    moving.points = dict(store.points)
+    _deliver(replace(_later(site, BY_KEY), store=moving), entry(1, NO_CURSOR, id=1, text="a", color="red"))
+
+    assert [each.vectors for each in moving.points.values()] == [{UNNAMED: embedder.embed_query("a")}]
+    assert embedder.texts == ["a", "a"]
 
 
 def test_what_the_end_of_a_refresh_removes_is_written_again_with_its_vectors(

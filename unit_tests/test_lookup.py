@@ -9,7 +9,7 @@ import pytest
 from builders import stream
 from memory_store import MemoryStore
 
-from destination_qdrant.lookup import StoredChunk, holds, is_outdated, look_up, look_up_airbyte
+from destination_qdrant.lookup import StoredChunk, holds, is_outdated, look_up, look_up_airbyte, look_up_texts
 from destination_qdrant.points import (
     CONTENT_HASH,
     CURSOR,
@@ -21,7 +21,7 @@ from destination_qdrant.points import (
     RUN_ID,
     STREAM,
 )
-from destination_qdrant.qdrant.base import Equals, Where
+from destination_qdrant.qdrant.base import AnyOf, Equals, StoredPoint, Where
 
 USERS = stream("users", cursor_field=["updated"])
 REFRESH = stream("users", cursor_field=["updated"], generation_id=7, minimum_generation_id=7)
@@ -41,6 +41,19 @@ def test_every_chunk_of_a_key_is_found_with_what_decides_about_it() -> None:
     assert look_up(store, USERS, ["a", "c"]) == {
         "a": [StoredChunk("a0", "h", "5", 3, "r"), StoredChunk("a1", None, None, None)],
     }
+
+
+def test_bookkeeping_that_somebody_has_edited_is_as_good_as_none() -> None:
+    """Qdrant finds a keyword in a list, too."""
+    store = MemoryStore()
+    _put(store, "a0", "a", **{CURSOR: 5, CONTENT_HASH: ["h"], GENERATION_ID: "x", RECORD_HASH: 1})
+    store.scroll = lambda *_: iter(  # type: ignore[method-assign]  # what a server answers
+        [StoredPoint("a0", {**store.points["a0"].payload}), StoredPoint("b0", {RECORD_KEY: ["b"], RECORD_ID: ["r"]})]
+    )
+
+    assert look_up(store, USERS, ["a", "b"]) == {"a": [StoredChunk("a0", None, None, None)]}
+    assert look_up_airbyte(store, USERS, ["r"]) == {}
+    assert look_up_texts(store, USERS, ["h"]) == {}
 
 
 def test_equal_keys_of_another_stream_or_namespace_are_not_found() -> None:
@@ -117,3 +130,34 @@ def test_a_record_is_outdated_when_a_newer_version_of_this_generation_is_stored(
     chunks = [StoredChunk(f"p{index}", None, *each) for index, each in enumerate(stored)]
 
     assert is_outdated(of, cursor, chunks) is outdated
+
+
+# ----------------------------------------------------------------------------------------------------------
+# Vectors by their text
+
+
+def _put_text(store: MemoryStore, point_id: str, content_hash: str) -> None:
+    store.put(point_id, **{STREAM: "users", NAMESPACE: "", RUN_ID: "before", CONTENT_HASH: content_hash})
+
+
+def test_a_point_is_found_for_each_text_that_is_stored() -> None:
+    store = MemoryStore()
+    _put_text(store, "1", "a")
+    _put_text(store, "2", "b")
+    store.put("3", **{STREAM: "orders", NAMESPACE: "", CONTENT_HASH: "c"})
+
+    assert look_up_texts(store, USERS, ["a", "b", "c", "d"]) == {"a": "1", "b": "2"}
+    assert len(store.called("scroll")) == 1
+
+
+def test_a_text_that_stands_in_very_many_points_is_read_once() -> None:
+    store = MemoryStore()
+    for number in range(5000):
+        _put_text(store, f"many {number}", "often")
+    _put_text(store, "one", "once")
+
+    assert look_up_texts(store, USERS, ["often", "once", "never"]).keys() == {"often", "once"}
+    asked = [
+        condition.values for where in store.called("scroll") for condition in where.must if isinstance(condition, AnyOf)
+    ]
+    assert asked == [("often", "once", "never"), ("once", "never")]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from qdrant_client import grpc as messages
 
-from destination_qdrant.qdrant.base import PointId
+from destination_qdrant.qdrant.base import PointId, StoredVector
 from destination_qdrant.qdrant.server.reading import of_json, of_message
 from destination_qdrant.vectors import UNNAMED, Dense
 
@@ -44,7 +44,7 @@ def retrieved(output: messages.VectorOutput, name: str | None, point_id: PointId
 def test_dense_vectors_are_read_to_the_bit(
     output: messages.VectorOutput, said: str | None, asked: str, point_id: PointId
 ) -> None:
-    assert dict(of_message(retrieved(output, said, point_id), asked)) == {point_id: VECTOR}
+    assert dict(of_message(retrieved(output, said, point_id), asked)) == {point_id: StoredVector(VECTOR, {})}
 
 
 @pytest.mark.parametrize("output", NONE)
@@ -84,4 +84,5 @@ def test_a_point_without_vectors_has_none() -> None:
     ],
 )
 def test_a_vector_in_json_is_read_or_left_out(vectors: Any, asked: str, found: Dense | None) -> None:
-    assert dict(of_json([{"id": UUID, "vector": vectors}], asked)) == ({} if found is None else {UUID: found})
+    expected = {} if found is None else {UUID: StoredVector(found, {})}
+    assert dict(of_json([{"id": UUID, "vector": vectors}], asked)) == expected

@@ -50,18 +50,32 @@ def test_what_was_used_least_recently_goes_first() -> None:
     cache.vectors({"a": "", "b": ""}, make)
     cache.vectors({"a": ""}, make)
     cache.vectors({"c": ""}, make)
-    assert [each for each in "abc" if each in cache] == ["a", "c"]
-
     cache.vectors({"b": ""}, make)
+
     assert make.asked == [["a", "b"], ["c"], ["b"]]
 
 
-def test_text_that_the_server_embeds_is_passed_through() -> None:
-    cache = VectorCache()
-    text = ServerText("a", "m")
+def test_a_vector_that_was_asked_after_stays_for_longer() -> None:
+    cache, make = VectorCache(2 * 304), Maker()
+    cache.vectors({"a": "", "b": ""}, make)
+    assert "a" in cache
+    cache.vectors({"c": ""}, make)
 
-    assert cache.vectors({"a": "a"}, lambda _texts: {"a": text}) == {"a": text}
-    assert "a" not in cache
+    assert [each for each in "abc" if each in cache] == ["a", "c"]
+
+
+def test_text_that_the_server_embeds_is_passed_through_every_time() -> None:
+    cache = VectorCache(is_shared=False)
+    asked = []
+
+    def make(texts: Mapping[str, str]) -> Mapping[str, Vector]:
+        asked.append(dict(texts))
+        return {each: ServerText(text, "m") for each, text in texts.items()}
+
+    for _ in range(2):
+        assert cache.vectors({"a": "x"}, make) == {"a": ServerText("x", "m")}
+    assert cache.vectors({}, make) == {}
+    assert asked == [{"a": "x"}] * 2
 
 
 def test_a_text_that_another_thread_is_embedding_is_waited_for() -> None:

@@ -47,6 +47,14 @@ class StoredPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredVector:
+    """A stored vector, and the payload fields that were asked for: one state of one point, from one read."""
+
+    vector: Dense
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredPoint:
     """One hit of a search, best first."""
 
@@ -233,11 +241,21 @@ class Store(Protocol):
         """Every point that matches, once, with these payload fields."""
         ...
 
-    def retrieve_vectors(self, ids: Sequence[PointId], name: str) -> Mapping[PointId, Dense]:
-        """The vector `name` of these points, as it is stored: Qdrant normalizes those that are compared by cosine.
+    def retrieve_vectors(
+        self, ids: Sequence[PointId], name: str, fields: Sequence[str] = ()
+    ) -> Mapping[PointId, StoredVector]:
+        """The vector `name` of these points with these payload fields, both as they are in the same state of the point.
 
-        Left out are points that do not exist or lack it, vectors that hold a number that is not finite, and all when the
-        collection has no dense vector of that name.
+        A vector is as it is stored: Qdrant normalizes those that are compared by cosine. Left out are points that do not
+        exist or lack it, vectors that hold a number that is not finite, and all when the collection has no dense vector
+        of that name.
+        """
+        ...
+
+    def with_vector(self, ids: Sequence[PointId], name: str) -> frozenset[PointId]:
+        """Those of these points that exist and have the dense vector `name`.
+
+        One with a number that is not finite may count, as long as its numbers need not be read to find out.
         """
         ...
 
@@ -247,6 +265,13 @@ class Store(Protocol):
 
     def search(self, name: str, vector: Dense, limit: int) -> list[ScoredPoint]:
         """The points whose vector `name` is nearest, best first, with their whole payload."""
+        ...
+
+    def catch_up(self) -> None:
+        """Return when everything that was sent to the collection before, by whomever, has been carried out.
+
+        A server reads past its queue of writes: what a killed run has left in there is not seen until this has returned.
+        """
         ...
 
     def flush(self) -> None:

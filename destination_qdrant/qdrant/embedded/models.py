@@ -205,6 +205,12 @@ def _to_condition(condition: Condition) -> edge.FieldCondition | edge.IsEmptyCon
             return edge.IsEmptyCondition(key)
 
 
+def having(ids: Sequence[PointId], name: str) -> edge.Filter:
+    """Those of these points that have a vector of this name."""
+    among: set[edge.PointId] = {*ids}
+    return edge.Filter(must=[edge.HasIdCondition(among), edge.HasVectorCondition(name)])
+
+
 def to_index(path: str, index: PayloadIndex) -> edge.UpdateOperation:
     """The operation that creates a payload index."""
     options: dict[str, Any] = {}

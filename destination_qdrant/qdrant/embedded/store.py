@@ -31,6 +31,7 @@ from ..base import (
     PointId,
     ScoredPoint,
     StoredPoint,
+    StoredVector,
     VectorSchema,
     Where,
     nobody,
@@ -44,6 +45,7 @@ from .models import (
     from_id,
     from_indexes,
     from_record,
+    having,
     in_calls,
     to_config,
     to_filter,
@@ -309,20 +311,42 @@ class EmbeddedStore:
                 return
             offset = from_id(following)
 
-    def retrieve_vectors(self, ids: Sequence[PointId], name: str) -> Mapping[PointId, Dense]:
+    def retrieve_vectors(
+        self, ids: Sequence[PointId], name: str, fields: Sequence[str] = ()
+    ) -> Mapping[PointId, StoredVector]:
         """Stored vectors, a few at a time: the engine makes a Python float of every number."""
         shard = self._open_shard()
-        schema = self._vectors.get(name)
-        if schema is None or schema.kind != "dense":
+        if not self._is_dense(name):
             return {}
+        payload = [to_path(field) for field in fields] or False
         wanted = list(dict.fromkeys(ids))
-        found: dict[PointId, Dense] = {}
+        found: dict[PointId, StoredVector] = {}
         for start in range(0, len(wanted), VECTORS_A_CALL):
             call: list[edge.PointId] = [*wanted[start : start + VECTORS_A_CALL]]
             with self._engine_errors():
-                records = shard.retrieve(call, with_payload=False, with_vector=[name])
-            found.update((from_id(record.id), vector) for record in records if (vector := dense_of(record, name)))
+                records = shard.retrieve(call, with_payload=payload, with_vector=[name])
+            for record in records:
+                if vector := dense_of(record, name):
+                    found[from_id(record.id)] = StoredVector(vector, record.payload or {})
         return found
+
+    def with_vector(self, ids: Sequence[PointId], name: str) -> frozenset[PointId]:
+        """See `base.Store`."""
+        shard = self._open_shard()
+        if not self._is_dense(name):
+            return frozenset()
+        wanted = list(dict.fromkeys(ids))
+        found: set[PointId] = set()
+        for start in range(0, len(wanted), SCROLL_PAGE):
+            condition = having(wanted[start : start + SCROLL_PAGE], name)
+            with self._engine_errors():
+                request = edge.ScrollRequest(None, SCROLL_PAGE, condition, with_payload=False, with_vector=False)
+                records, _ = shard.scroll(request)
+            found.update(from_id(record.id) for record in records)
+        return frozenset(found)
+
+    def _is_dense(self, name: str) -> bool:
+        return name in self._vectors and self._vectors[name].kind == "dense"
 
     def count(self, where: Where) -> int:
         """How many points match."""
@@ -342,6 +366,9 @@ class EmbeddedStore:
         return [ScoredPoint(from_id(hit.id), hit.score, hit.payload or {}) for hit in hits]
 
     # ------------------------------------------------------------------------------------------------------
+
+    def catch_up(self) -> None:
+        """Nothing waits: the engine has no queue, and carries out its log when it is started."""
 
     def flush(self) -> None:
         """Sync the engine's files: an update alone survives a kill of the process, but not a loss of power."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ...errors import ConfigError, ConnectorError, SystemFault, TransientError
-from ...points import AIRBYTE_INDEXES, INDEXES, REPLICA_INDEXES
+from ...points import AIRBYTE_INDEXES, INDEXES, REPLICA_INDEXES, REUSE_INDEXES
 from ...retry import Retryable
 
 #: How long a full disk is waited for: a flush of the server's log can free some room within seconds.
@@ -413,7 +413,7 @@ def _vector_name(_found: re.Match[str], answer: Answer, call: Call) -> Connector
 
 
 def _no_index(found: re.Match[str], answer: Answer, call: Call) -> ConnectorError:
-    own = {**INDEXES, **REPLICA_INDEXES, **AIRBYTE_INDEXES}.get(found[1] or "")
+    own = {**INDEXES, **REPLICA_INDEXES, **REUSE_INDEXES, **AIRBYTE_INDEXES}.get(found[1] or "")
     field, index = (f'"{found[1]}"', f"index of type {own.type}") if own else ("a field", "fitting index")
     return _config(
         answer,

@@ -36,3 +36,6 @@ OLDEST: Final = Version(1, 12)
 
 #: The first one that hands texts to an inference service.
 EMBEDS: Final = Version(1, 12, 2)
+
+#: The first one that filters points by whether they have a vector.
+KNOWS_VECTORS: Final = Version(1, 13)
