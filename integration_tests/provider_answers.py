@@ -9,6 +9,7 @@ Every refusal quotes the first text and the key, as the worst of them do: none o
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import html
 import json
@@ -50,13 +51,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One response. `cut` ends the connection after so many bytes of the body; `drip` waits so long before each."""
+    """One response. `cut` ends the connection after so many bytes of the body; `drip` waits so long before each.
+
+    With `endless`, the body is all that comes at once, head included, and then this again and again, every `drip`.
+    """
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: int | None = None
     drip: float = 0.0
+    endless: bytes = b""
 
 
 Odd = Callable[[Asked, Sequence[Row]], Reply]
@@ -243,6 +248,38 @@ def hung_up(asked: Asked, found: Sequence[Row]) -> Reply:
 def slow_drip(asked: Asked, found: Sequence[Row]) -> Reply:
     """A byte now and then: no single wait is long, the whole is endless."""
     return replace(answer(asked, found), drip=0.2)
+
+
+def endless_hints(_: Asked, __: Sequence[Row]) -> Reply:
+    """Always an informational answer before the one that counts (RFC 9110, section 15.2)."""
+    return Reply(200, b"", drip=0.2, endless=b"HTTP/1.1 103 Early Hints\r\n\r\n")
+
+
+def endless_header(_: Asked, __: Sequence[Row]) -> Reply:
+    return Reply(200, b"HTTP/1.1 200 OK\r\nx-long: ", drip=0.2, endless=b"x")
+
+
+def endless_chunk_head(_: Asked, __: Sequence[Row]) -> Reply:
+    """The body has begun, and no byte of it ever comes."""
+    return Reply(200, b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", drip=0.2, endless=b"a")
+
+
+def endless_body(_: Asked, __: Sequence[Row]) -> Reply:
+    """As fast as it can be read."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n"
+    return Reply(200, head + b'{"data": [', endless=b" " * 1_000_000)
+
+
+def bomb(_: Asked, __: Sequence[Row]) -> Reply:
+    """A small answer that unpacks to a large one."""
+    packed = gzip.compress(bytes(50_000_000), compresslevel=1)
+    return Reply(200, packed, {"content-type": "application/json", "content-encoding": "gzip"})
+
+
+def packed_overload(asked: Asked, found: Sequence[Row]) -> Reply:
+    """What some gateways send to whoever does not want it."""
+    plain = overloaded(asked, found)
+    return replace(plain, body=gzip.compress(plain.body), headers={**plain.headers, "content-encoding": "gzip"})
 
 
 def redirect(asked: Asked, _: Sequence[Row]) -> Reply:

@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self, cast
@@ -135,6 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or reply.cut is not None
         if reply.cut is not None and reply.cut < 0:
             return
+        if reply.endless:
+            self._send_without_end(reply)
+            return
         self.send_response(reply.status)
         for name, value in {**reply.headers, "Content-Length": str(len(reply.body))}.items():
             self.send_header(name, value)
@@ -143,6 +146,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._drip(reply)
         else:
             self.wfile.write(reply.body[: reply.cut])
+
+    def _send_without_end(self, reply: Reply) -> None:
+        self.close_connection = True
+        self.wfile.write(reply.body)
+        self.wfile.flush()
+        while not cast("_Server", self.server).stopping.wait(reply.drip):
+            self.wfile.write(reply.endless)
+            self.wfile.flush()
 
     def _drip(self, reply: Reply) -> None:
         stopping = cast("_Server", self.server).stopping
@@ -362,7 +373,7 @@ class ProviderServer:
         time.sleep(self._latency)
         good = rows(asked.texts, asked.dimensions or self.dimensions)
         reply = (odd or answer)(asked, good)
-        return Reply(reply.status, reply.body, {**headers, **reply.headers}, reply.cut, reply.drip)
+        return replace(reply, headers={**headers, **reply.headers})
 
     def _refusal(self, asked: Asked) -> Reply | None:
         if self._key and asked.key != self._key:

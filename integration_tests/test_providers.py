@@ -25,9 +25,14 @@ from provider_answers import (
     bad_key,
     base64_ignored,
     base64_refused,
+    bomb,
     cut_off,
     dimensions_refused,
     duplicate_index,
+    endless_body,
+    endless_chunk_head,
+    endless_header,
+    endless_hints,
     error_with_200,
     forbidden,
     half_of_json,
@@ -43,6 +48,7 @@ from provider_answers import (
     not_a_number,
     null_embeddings,
     overloaded,
+    packed_overload,
     paused,
     quarter_of_base64,
     redirect,
@@ -62,7 +68,7 @@ from targets import EmbeddedTarget
 
 from destination_qdrant.config import Embedding, parse_config
 from destination_qdrant.embedding import create_embedder
-from destination_qdrant.errors import ConnectorError
+from destination_qdrant.errors import ConnectorError, SystemFault, TransientError
 
 KEY = "sk-test-0123456789abcdef"
 SECRET = "confidential"  # a word of every record's text
@@ -281,13 +287,48 @@ def test_an_exhausted_quota_is_asked_for_once(mode: Mode, run: Run) -> None:
     assert len(server.seen) == 1
 
 
-def test_an_answer_that_never_ends_is_given_up(run: Run) -> None:
-    with ProviderServer().script(slow_drip) as server:
-        form = embedding("openai_compatible", server, requests={"timeout": 1})
-        finished = run.write(form, records(1))
-    assert finished.error
-    assert finished.error["failure_type"] == "transient_error"
+@pytest.mark.parametrize(
+    ("odd", "mode"),
+    [
+        (slow_drip, "openai"),
+        (endless_hints, "openai_compatible"),
+        (endless_header, "cohere"),
+        (endless_chunk_head, "openai_compatible"),
+    ],
+)
+def test_an_answer_that_never_ends_is_given_up(odd: Odd, mode: Mode) -> None:
+    with (
+        ProviderServer().script(odd) as server,
+        closing(embedder_of(embedding(mode, server, requests={"timeout": 1}))) as embedder,
+        pytest.raises(TransientError, match="did not answer in time"),
+    ):
+        embedder.embed_documents(["a"])
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("odd", "sentence"),
+    [(bomb, "it is compressed, which was not asked for"), (endless_body, r"it is larger than the \d+ MB that")],
+)
+@pytest.mark.parametrize("mode", ["openai_compatible", "cohere"])
+def test_no_answer_fills_the_memory(odd: Odd, sentence: str, mode: Mode) -> None:
+    with (
+        ProviderServer().script(odd) as server,
+        closing(embedder_of(embedding(mode, server))) as embedder,
+        pytest.raises(SystemFault, match=sentence),
+    ):
+        embedder.embed_documents(["a"])
+    assert {each.asked.headers["accept-encoding"] for each in server.seen} == {"identity"}
+
+
+@pytest.mark.parametrize("mode", ["openai_compatible", "cohere"])
+def test_a_refusal_is_understood_although_its_words_are_packed(mode: Mode) -> None:
+    with (
+        ProviderServer().script(packed_overload) as server,
+        closing(embedder_of(embedding(mode, server))) as embedder,
+        pytest.raises(TransientError, match="HTTP 503"),
+    ):
+        embedder.embed_documents(["a"])
 
 
 @pytest.mark.parametrize("mode", MODES)

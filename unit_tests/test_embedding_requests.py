@@ -11,7 +11,7 @@ import pytest
 from destination_qdrant import config
 from destination_qdrant.embedding.packing import Run, Weighed
 from destination_qdrant.embedding.requests import Answer, Bounds, Patience, Requests
-from destination_qdrant.embedding.service import Measure, Throttled, TooLarge
+from destination_qdrant.embedding.service import Measure, Throttled, TimedOut, TooLarge
 from destination_qdrant.errors import ConfigError, ConnectorError, TextRefusedError, TransientError
 from destination_qdrant.retry import Retryable
 from destination_qdrant.vectors import Dense
@@ -136,7 +136,8 @@ def test_what_the_user_says_goes_before_what_the_provider_documents(make: Make) 
         ({"in_flight": 8, "tokens_per_minute": 600}, 10),  # a second's worth
         ({"in_flight": 2, "tokens_per_minute": 600}, 40),
         ({"in_flight": 8, "tokens_per_minute": 600, "requests_per_minute": 6}, 100),
-        ({"in_flight": 8, "tokens_per_minute": 600, "requests_per_minute": 1}, 150),
+        ({"in_flight": 8, "tokens_per_minute": 600, "requests_per_minute": 3}, 200),  # a third of what a minute has
+        ({"in_flight": 1, "tokens_per_minute": 600}, 80),
         ({"in_flight": 8, "tokens_per_minute": 600, "batch_tokens": 5}, 5),
         ({"in_flight": 8, "tokens_per_minute": 1}, 1),
     ],
@@ -358,6 +359,23 @@ def test_what_was_concluded_from_a_rate_limit_is_tried_again_after_a_while_and_e
     for _ in range(17):
         requests.vectors(["aa"] * 8, ask)
     assert asked == [*[4] * 30, 8, 8]
+
+
+def test_a_request_that_takes_a_server_too_long_is_halved_until_it_is_answered(make: Make) -> None:
+    time, asked = Time(), list[int]()
+
+    def ask(texts: Sequence[str]) -> Answer:
+        asked.append(len(texts))
+        if len(texts) > 2:
+            raise TimedOut(TransientError("No answer."))
+        return Answer(_vectors(texts))
+
+    texts, requests = ["aa"] * 16, make(Bounds(8, 1_000), in_flight=1, patience=time.patience())
+    assert requests.vectors(texts, ask) == _vectors(texts)
+    assert asked == [8, 8, 4, *[2] * 8]
+    asked.clear()
+    requests.vectors(["aa"] * 8, ask)
+    assert asked == [8, 8, 4, *[2] * 4]
 
 
 # ----------------------------------------------------------------------------------------------------------

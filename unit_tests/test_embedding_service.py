@@ -8,21 +8,57 @@ from destination_qdrant.embedding.service import (
     InvalidRequestError,
     Measure,
     NotThereError,
+    Overloaded,
     Refusal,
     Service,
     Throttled,
+    TimedOut,
     TooLarge,
     check_dimensions,
     clean_key,
+    misaddressed,
     refused,
     said,
     unreachable,
 )
-from destination_qdrant.errors import ConfigError, SystemFault, TransientError
+from destination_qdrant.errors import ConfigError, ProviderError, SystemFault, TransientError
 from destination_qdrant.retry import Retryable
 from destination_qdrant.vectors import Dense
 
 SERVICE = Service("Service", key="embedding.key", model="embedding.model_name", address="embedding.base_url")
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        # what LiteLLM says (thrice) and DashScope; others have words of the same kind
+        Refusal(400, text="Budget has been exceeded! Current cost: 10.1, Max budget: 10.0", kind="budget_exceeded"),
+        Refusal(429, text="Budget has been exceeded! Current cost: 10.1, Max budget: 10.0", retry_after=1.0),
+        Refusal(400, text="ExceededBudget: User=u over budget. Spend=11, Budget=10, maximum"),
+        Refusal(400, code="Arrearage", text="Access denied, please make sure your account is in good standing."),
+        Refusal(400, text="You requested up to 9 tokens, but your credits only cover the maximum of 3"),
+        Refusal(422, text="Insufficient account balance, limit of input reached"),
+        Refusal(400, text="Your quota of input tokens is exceeded"),
+    ],
+)
+def test_a_used_up_budget_is_neither_waited_for_nor_blamed_on_a_text(refusal: Refusal) -> None:
+    error = refused(refusal, SERVICE)
+
+    assert isinstance(error, ProviderError)
+    assert error.message == "Service refuses because the account has no quota left; check its plan and billing."
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal(429, text="3 requests per minute until you choose a plan with more tokens a month"),
+        Refusal(429, text="You are using a Trial key, 40 calls / minute, 1000 / month", retry_after=20.0),
+        Refusal(429, text="You are using a Trial key, 40 calls / minute, 1000 / month", code="rate_limit_exceeded"),
+        Refusal(429, text="You exceeded your current quota, please check your plan and billing details."),
+    ],
+)
+def test_a_limit_per_minute_that_mentions_more_is_waited_for(refusal: Refusal) -> None:
+    assert isinstance(refused(refusal, SERVICE), Throttled)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +94,8 @@ def test_what_may_pass_later_is_tried_again(status: int) -> None:
     assert isinstance(error.failure, TransientError)
     assert error.retry_after == 7.0
     assert isinstance(error, Throttled) == (status == 429)
+    assert isinstance(error, Overloaded) == (status in {503, 504, 529})
+    assert isinstance(error, TimedOut) == (status == 504)
 
 
 @pytest.mark.parametrize("code", ["rate_limit_exceeded", "RateLimitReached", "throttling_error"])
@@ -84,6 +122,7 @@ def test_a_rate_limit_is_known_by_its_code_too(code: str) -> None:
         (Refusal(400, text="Too many inputs in request, split into more batches."), "texts"),
         (Refusal(400, text="invalid request: total number of texts must be at most 96 - received 97"), "texts"),
         (Refusal(400, text="the input length exceeds the context length"), "tokens"),
+        (Refusal(400, text="the input exceeds the token budget of a request"), "tokens"),
         (Refusal(500, text="input (900 tokens) is too large to process. increase the physical batch size"), "tokens"),
     ],
 )
@@ -112,7 +151,7 @@ def test_what_is_about_size_asks_for_less_of_what_it_speaks_of(refusal: Refusal,
 def test_a_model_that_is_unknown_or_retired_is_said_to_be(refusal: Refusal) -> None:
     error = refused(refusal, SERVICE)
 
-    assert type(error) is ConfigError
+    assert type(error) is ProviderError
     assert str(error) == (
         "Service does not know the model in embedding.model_name: it is misspelt, retired by now, or not open to this key."
     )
@@ -152,9 +191,51 @@ def test_what_is_said_leaves_out_what_is_repeated_of_the_request() -> None:
     assert len(said(["x" * 9_000] * 50)) == 10_000
 
 
-@pytest.mark.parametrize("text", ["encoding_format must be at most float", "base64 exceeds what this server can"])
-def test_what_is_about_the_encoding_is_not_about_size(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "encoding_format must be at most float",
+        "base64 exceeds what this server can",
+        "dimensions must be at most 1024",
+        "Unknown parameter: max; at most four are known",
+    ],
+)
+def test_what_is_about_an_option_is_not_about_size(text: str) -> None:
     assert isinstance(refused(Refusal(400, text=text), SERVICE), InvalidRequestError)
+
+
+def test_what_is_about_a_key_is_not_about_size() -> None:
+    error = refused(Refusal(400, text="API key exceeds the maximum of its lifetime"), SERVICE)
+
+    assert isinstance(error, ProviderError)
+    assert "embedding.key" in error.message
+
+
+@pytest.mark.parametrize("status", [302, 401, 402, 403, 404, 405, 410])
+def test_what_is_about_the_provider_is_about_no_part_of_the_input(status: int) -> None:
+    error = refused(Refusal(status), SERVICE)
+
+    assert isinstance(error, ProviderError)
+    assert error.at("in line 3 of the input") is error
+    with pytest.raises(ProviderError):
+        check_dimensions([Dense.of([1, 2])], 3, SERVICE)
+
+
+@pytest.mark.parametrize("address", ["embedding.base_url", ""])
+def test_an_address_that_cannot_be_asked_is_about_no_part_of_the_input(address: str) -> None:
+    error = misaddressed(Service("Service", key="k", model="m", address=address))
+
+    assert error.at("in line 3 of the input") is error
+    assert error.message.startswith(address or "Service cannot be asked; check the network")
+
+
+@pytest.mark.parametrize("refusal", [Refusal(400), Refusal(413)])
+def test_what_may_be_about_a_text_is_about_a_part_of_the_input(refusal: Refusal) -> None:
+    error = refused(refusal, SERVICE)
+    failure = error.failure if isinstance(error, TooLarge) else error
+
+    assert isinstance(failure, ConfigError)
+    assert failure.at("in line 3 of the input").message.endswith(" (in line 3 of the input)")
 
 
 def test_an_invalid_request_names_the_field_that_adds_to_it_where_it_does() -> None:
@@ -212,6 +293,20 @@ def test_a_provider_that_does_not_answer_may_answer_later() -> None:
 
     assert isinstance(signal.failure, TransientError)
     assert "embedding.base_url" in signal.failure.message
+    assert not isinstance(signal, Overloaded)
+
+
+@pytest.mark.parametrize("name", ["ReadTimeout", "WriteTimeout", "APITimeoutError"])
+def test_a_provider_that_does_not_answer_in_time_does_not_keep_up(name: str) -> None:
+    signal = unreachable(SERVICE, name)
+
+    assert isinstance(signal, TimedOut)
+    assert isinstance(signal.failure, TransientError)
+    assert signal.failure.detail == name
+    assert signal.failure.message == (
+        "Service did not answer in time; raise embedding.requests.timeout, or lower embedding.requests.batch_size or "
+        "in_flight."
+    )
 
 
 def test_vectors_of_another_length_name_the_field() -> None:

@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .. import config
 from .base import Embedder, Tell, silent
 from .requests import CHECK, WRITE, Patience
+
+#: How long a person who waits in front of a check waits for one answer.
+_CHECK_SECONDS: Final = 30.0
 
 
 def create_embedder(embedding: config.Embedding, *, read_only: bool = False, tell: Tell = silent) -> Embedder:
@@ -40,25 +45,33 @@ def create_embedder(embedding: config.Embedding, *, read_only: bool = False, tel
 
             return QdrantInferenceEmbedder(embedding.model_name, embedding.dimensions, embedding.document_prefix)
         case config.Cohere():
-            return _cohere(embedding, patience, tell)
+            return _cohere(embedding, _options(embedding.requests, read_only=read_only), patience, tell)
         case _:
-            return _openai(embedding, patience, tell)
+            return _openai(embedding, _options(embedding.requests, read_only=read_only), patience, tell)
 
 
-def _cohere(embedding: config.Cohere, patience: Patience, tell: Tell) -> Embedder:
+def _options(requests: config.Requests, *, read_only: bool) -> config.Requests:
+    """As configured, except that no person waits longer for an answer than persons wait."""
+    timeout = min(_CHECK_SECONDS, requests.timeout) if read_only else requests.timeout
+    return requests.model_copy(update={"timeout": timeout})
+
+
+def _cohere(embedding: config.Cohere, options: config.Requests, patience: Patience, tell: Tell) -> Embedder:
     from .cohere import CohereEmbedder, cohere_client
 
     key = embedding.cohere_key.get_secret_value()
-    client = cohere_client(key, embedding.base_url, options=embedding.requests)
+    client = cohere_client(key, embedding.base_url, options=options)
     return CohereEmbedder(client, embedding, patience=patience, tell=tell)
 
 
 def _openai(
-    embedding: config.OpenAI | config.AzureOpenAI | config.OpenAICompatible, patience: Patience, tell: Tell
+    embedding: config.OpenAI | config.AzureOpenAI | config.OpenAICompatible,
+    options: config.Requests,
+    patience: Patience,
+    tell: Tell,
 ) -> Embedder:
     from . import openai, openai_targets
 
-    options = embedding.requests
     match embedding:
         case config.OpenAI():
             target = openai_targets.openai_target(embedding.model_name, embedding.dimensions, embedding.base_url)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 #: No waiting helps against these, although OpenAI sends them with 429 (https://platform.openai.com/docs/guides/error-codes).
-NO_MONEY: Final = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+#: The last two are LiteLLM's and DashScope's, with 400 too.
+NO_MONEY: Final = frozenset(
+    {"insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "budget_exceeded", "Arrearage"}
+)
 NO_MODEL: Final = frozenset({"model_not_found", "DeploymentNotFound", "deployment_not_found", "invalid_model"})
 #: Too many requests, or too many tokens: said with 429, and by some gateways with another status.
 RATE_LIMIT: Final = frozenset(
@@ -47,5 +50,5 @@ SHOWN: Final = (
     # vLLM, llama.cpp and LiteLLM
     | {"BadRequestError", "NotFoundError", "AuthenticationError", "PermissionDeniedError"}
     | {"exceed_context_size_error", "unavailable_error", "not_supported_error"}
-    | {"auth_error", "budget_exceeded", "key_model_access_denied", "team_model_access_denied"}
+    | {"auth_error", "key_model_access_denied", "team_model_access_denied"}
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Literal
 
 import cohere
@@ -11,17 +12,16 @@ from cohere.core import ApiError
 
 from .. import config
 from ..vectors import Dense
+from . import connections
 from .address import clean_address, unusable_address
 from .answers import Unusable, vectors
 from .base import Tell, TextLimit, Usage, silent
 from .counting import count_cl100k
-from .deadline import parts_within
+from .encoding import Encoding, Format
 from .models import known_model
 from .rate_limits import asked_wait, hold
-from .requests import CONNECT_TIMEOUT, Answer, Bounds, Patience, Requests
+from .requests import Answer, Bounds, Patience, Requests
 from .service import (
-    BrokenAnswerError,
-    InvalidRequestError,
     Refusal,
     Service,
     broken,
@@ -41,7 +41,6 @@ _BOUNDS: Final = Bounds(texts=96, text_bytes=1_000_000, tokens=100_000)
 _DEFAULTS: Final = config.Requests()
 _PATIENCE: Final = Patience()
 
-Format = Literal["base64", "float"]
 InputType = Literal["search_document", "search_query"]
 
 
@@ -54,15 +53,9 @@ def cohere_client(
 ) -> cohere.ClientV2:
     """Cohere itself, or a deployment of its models: the address is passed, so that CO_API_URL redirects no key.
 
-    Redirects are not followed: they would take the text of records to a host that nobody configured.
-
     Raises:
-        ConfigError: the key or the address cannot be used.
+        ConfigError: the key, the address or a proxy cannot be used.
     """
-    timeout = httpx.Timeout(options.timeout, connect=min(CONNECT_TIMEOUT, options.timeout))
-    # Not more connections than requests are ever made, so none has to be opened anew in the middle of a sync.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=options.in_flight)
-    hooks = {"response": [_end_after(options.timeout)]}
     address = clean_address(base_url, "embedding.base_url").rstrip("/") if base_url else _ADDRESS
     key = clean_key(key, "embedding.cohere_key")
     try:
@@ -75,36 +68,11 @@ def cohere_client(
             base_url=address,
             timeout=options.timeout,
             max_retries=0,
-            httpx_client=http_client
-            or httpx.Client(timeout=timeout, limits=limits, follow_redirects=False, event_hooks=hooks),
+            httpx_client=http_client or connections.http_client(httpx, options),
             log_warning_experimental_features=False,
         )
     # outside of the handler, so that the library's exception, which quotes the address, is not chained
     raise failure
-
-
-class _Ending(httpx.SyncByteStream):
-    """The body of an answer, which has so many seconds to come in."""
-
-    def __init__(self, stream: httpx.SyncByteStream, seconds: float) -> None:
-        self._stream = stream
-        self._seconds = seconds
-
-    def __iter__(self) -> Iterator[bytes]:
-        return parts_within(self._stream, self._seconds, httpx.ReadTimeout("the answer does not end"))
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-def _end_after(seconds: float) -> Callable[[httpx.Response], None]:
-    """A hook that is called when an answer begins."""
-
-    def limit(answer: httpx.Response) -> None:
-        if isinstance(answer.stream, httpx.SyncByteStream):
-            answer.stream = _Ending(answer.stream, seconds)
-
-    return limit
 
 
 class CohereEmbedder:
@@ -142,7 +110,7 @@ class CohereEmbedder:
         self._requests = Requests(
             self._service.name, _BOUNDS, settings.requests, count=self.count_tokens, patience=patience, tell=tell
         )
-        self._format: Format = "base64"
+        self._encoding = Encoding()
 
     @property
     def model(self) -> str:
@@ -188,17 +156,10 @@ class CohereEmbedder:
             pass
 
     def _ask(self, texts: Sequence[str], input_type: InputType) -> Answer:
-        if self._format == "base64":
-            try:
-                return self._ask_for(texts, input_type, "base64")
-            except (InvalidRequestError, BrokenAnswerError):
-                # 50 times slower to read, but every model has it
-                found = self._ask_for(texts, input_type, "float")
-                self._format = "float"
-                return found
-        return self._ask_for(texts, input_type, self._format)
+        return self._encoding.ask(partial(self._ask_for, texts, input_type))
 
     def _ask_for(self, texts: Sequence[str], input_type: InputType, embedding_type: Format) -> Answer:
+        connections.expect(len(texts), self._dimensions)
         answer, headers = self._sent_for(texts, input_type, embedding_type)
         items = getattr(answer, "base64" if embedding_type == "base64" else "float_", None)
         try:
@@ -228,12 +189,21 @@ class CohereEmbedder:
             failure = misaddressed(self._service)
         except httpx.HTTPError as error:  # the SDK lets through what its HTTP library raises without an answer
             failure = unreachable(self._service, type(error).__name__)
-        except (TypeError, ValueError, AttributeError):  # and what its parser raises over JSON of another shape
-            failure = broken(self._service, Unusable("the SDK cannot read it"))
+        except Unusable as problem:
+            failure = broken(self._service, problem)
+        except (TypeError, ValueError, AttributeError, RecursionError):  # and its parser's over JSON of another shape
+            failure = _unread(*connections.answered(), self._service)
         else:
             return getattr(answer.data, "embeddings", None), answer.headers
         # outside of the handler, so that the SDK's exception, which quotes key and input, is not chained
         raise failure
+
+
+def _unread(status: int, headers: Mapping[str, str], service: Service) -> Exception:
+    """What it means that the SDK stumbles over a body: if it is that of a refusal, the status says enough."""
+    if status < 400:  # noqa: PLR2004 -- RFC 9110: a refusal
+        return broken(service, Unusable("the SDK cannot read it"))
+    return refused(Refusal(status, retry_after=asked_wait(headers)), service)
 
 
 def _translated(error: ApiError, service: Service) -> Exception:

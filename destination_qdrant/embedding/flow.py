@@ -1,17 +1,22 @@
 """Which request to a provider may go now, and what its answer means for all others (pure; clock and chance are passed in).
 
 1.  One limit of requests in flight holds for all threads. It begins at the configured number, grows by 1/limit with
-    every success up to that number, and is halved by a rate limit, once for all requests that were sent before the last
-    halving: they all met the same one.
+    every success up to that number, and is halved by a rate limit or a server that does not keep up, once for all requests
+    that were sent before the last halving: they all met the same one.
 2.  What a provider asks for (`Retry-After`), or says that it has left, holds back every request: a rate limit
     belongs to the account. Where it says nothing, the wait doubles from one refusal to the next.
+    What it says along with an answer holds for a minute at most. When what is sent after that passes and is told the
+    same, it is no longer believed: what an allowance really lacks, a refusal will say.
 3.  Whoever came first goes first, and a request that is repeated keeps its place, before those that were never sent.
     So none starves: in a run without this, one of 16 workers used up 50 tries while the others passed. A request that
     waits for a failure of its own to heal holds up nobody.
 4.  A rate limit is given up when no request at all has passed for the whole budget, or when more patience is asked
-    for than there is; any other failure when the request has failed for that long.
+    for than there is; any other failure when the request has failed for that long, or none was answered in time.
 5.  A request that meets the rate limit twice in a row with nothing else in flight, while none as large has ever passed,
     is taken to be larger than all that the limit allows at once: no waiting helps, halving does.
+6.  A request that is not answered in time with nothing else in flight takes the server too long, unless that is the first
+    timeout of this request and of all since one has passed: it is halved. Without this, a server that embeds one text
+    after another was sent the same requests until the sync failed.
 """
 
 from __future__ import annotations
@@ -23,13 +28,14 @@ from typing import Final
 
 from ..retry import Retryable, RetryPolicy
 from .base import Usage
-from .pace import Pace
+from .pace import MINUTE, Pace
+from .service import Overloaded, TimedOut
 
 #: So many refusals in a row with nothing else in flight, and the size is to blame.
 _PROOF: Final = 2
 
-#: Sums of 1/limit fall short of a whole number by rounding.
-_ROUNDING: Final = 1e-9
+#: What an answer says is left holds for so long: resets are misread, and some servers make them up.
+_LONGEST_HOLD: Final = MINUTE
 
 
 class Verdict(Enum):
@@ -52,8 +58,10 @@ class Ticket:
     repeated: bool = False
     failing_since: float | None = None
     failures: int = 0
+    has_timed_out: bool = False
     refused_alone: int = 0
     alone: bool = False
+    after_hold: bool = False
     sent_in: int = 0
 
 
@@ -76,7 +84,10 @@ class Flow:
         self._halvings = 0
         self._row = 0  # halvings since the last success
         self._throttled_since: float | None = None
+        self._unanswered_since = math.inf  # the first timeout after the last success
         self._hold_until = -math.inf
+        self._has_held = False  # an answer said that nothing is left, and none since that something is
+        self._believes_answers = True
         self._largest_passed = 0
         self._waiting: list[Ticket] = []
         self._under_way: set[Ticket] = set()
@@ -102,12 +113,16 @@ class Flow:
 
     @property
     def _allowed(self) -> int:
-        return int(self._limit + _ROUNDING)
+        return int(self._limit)
 
     def enter(self, now: float, tokens: int, text_bytes: int, *, divisible: bool) -> Ticket:
         """A new request, which waits from now on."""
-        if not (self._waiting or self._under_way) and now - self._hold_until > self._policy.budget_seconds:
-            self._throttled_since = None  # nobody has asked since: whether the limit still holds is not known
+        if not (self._waiting or self._under_way):  # nobody has asked since: whether it is still so is not known
+            budget = self._policy.budget_seconds
+            if now - self._hold_until > budget:
+                self._throttled_since = None
+            if now - self._unanswered_since > budget:
+                self._unanswered_since = math.inf
         self._numbers += 1
         ticket = Ticket(self._numbers, tokens, text_bytes, divisible)
         self._waiting.append(ticket)
@@ -145,6 +160,7 @@ class Flow:
         for other in self._under_way:
             other.alone = False
         ticket.sent_in = self._halvings
+        ticket.after_hold = self._has_held
         self._under_way.add(ticket)
         self._sent += 1
         if self._requests_pace is not None:
@@ -165,27 +181,33 @@ class Flow:
             self._waiting.remove(ticket)
             self._count_held(now)
 
-    def passed(self, ticket: Ticket, now: float, hold_seconds: float = 0.0) -> None:
-        """It was answered; the provider has nothing left for `hold_seconds`."""
+    def passed(self, ticket: Ticket, now: float, hold_seconds: float = 0.0) -> bool:
+        """It was answered; the provider says that it has nothing left for `hold_seconds`. Whether that is obeyed."""
         self._under_way.remove(ticket)
         self._limit = min(float(self.most), self._limit + 1 / self._limit)
         self._row = 0
         self._throttled_since = None
+        self._unanswered_since = math.inf
         self._largest_passed = max(self._largest_passed, ticket.text_bytes)
-        if hold_seconds > 0:
-            # not longer than a refusal would be waited for: what comes after that is better heard from one
-            self._hold(now + min(hold_seconds, self._policy.budget_seconds))
+        is_told = hold_seconds > 0
+        if is_told and ticket.after_hold and self._has_held:
+            self._believes_answers = False
+        self._has_held = is_told
+        if not (is_told and self._believes_answers):
+            return False
+        # not longer than a refusal would be waited for: what comes after that is better heard from one
+        self._hold(now + min(hold_seconds, _LONGEST_HOLD, self._policy.budget_seconds))
+        return True
 
     def throttled(self, ticket: Ticket, now: float, signal: Retryable, chance: float) -> Verdict:
         """It met a rate limit."""
         self._under_way.remove(ticket)
         if self._throttled_since is None:
             self._throttled_since = now
-        if ticket.sent_in == self._halvings:
-            self._limit = max(1.0, self._limit / 2)
-            self._halvings += 1
-            self._row += 1
-        ticket.failing_since, ticket.failures = None, 0  # it was answered: whatever else failed is over
+        self._slow_down(ticket)
+        # it was answered: whatever else failed is over
+        self._unanswered_since = math.inf
+        ticket.failing_since, ticket.failures, ticket.has_timed_out = None, 0, False
         ticket.refused_alone = ticket.refused_alone + 1 if ticket.alone else 0
         budget = self._policy.budget(signal)
         left = self._throttled_since + budget - now
@@ -195,6 +217,12 @@ class Flow:
         if ticket.divisible and ticket.refused_alone >= _PROOF and ticket.text_bytes > self._largest_passed:
             return Verdict.HALVE
         return self._again(ticket)
+
+    def _slow_down(self, ticket: Ticket) -> None:
+        if ticket.sent_in == self._halvings:
+            self._limit = max(1.0, self._limit / 2)
+            self._halvings += 1
+            self._row += 1
 
     def _pause(self, asked: float | None, left: float, chance: float) -> float:
         """What is asked for, and more only where that turned out to be too little."""
@@ -206,16 +234,26 @@ class Flow:
     def failed(self, ticket: Ticket, now: float, signal: Retryable, chance: float) -> Verdict:
         """It failed in another way that may heal."""
         self._under_way.remove(ticket)
+        if isinstance(signal, Overloaded):
+            self._slow_down(ticket)
+        is_timeout = isinstance(signal, TimedOut)
+        takes_too_long = is_timeout and self._takes_too_long(ticket, now)
         ticket.refused_alone = 0
         ticket.failures += 1
         if ticket.failing_since is None:
-            ticket.failing_since = now
+            ticket.failing_since = self._unanswered_since if is_timeout else now  # halves do not begin anew
         left = ticket.failing_since + self._policy.budget(signal) - now
         asked = signal.retry_after or 0.0
         if left <= 0 or asked > left:
             return Verdict.GIVE_UP
         ticket.not_before = now + min(max(self._policy.wait(ticket.failures, chance), asked), left)
-        return self._again(ticket)
+        return Verdict.HALVE if takes_too_long else self._again(ticket)
+
+    def _takes_too_long(self, ticket: Ticket, now: float) -> bool:
+        is_first = not ticket.has_timed_out and self._unanswered_since == math.inf
+        ticket.has_timed_out = True
+        self._unanswered_since = min(now, self._unanswered_since)
+        return ticket.divisible and ticket.alone and not is_first
 
     def _again(self, ticket: Ticket) -> Verdict:
         ticket.repeated = True

@@ -54,7 +54,7 @@ A = TypeVar("A", bound=Answered)
 
 
 class LargerThanLimit(Exception):  # noqa: N818 -- a signal to who packed the request
-    """The request needs more at once than the rate limit ever allows."""
+    """The request needs more at once than the rate limit ever allows, or longer than an answer may take."""
 
 
 class Gate:
@@ -158,15 +158,15 @@ class Gate:
     def _passed(self, ticket: Ticket, answer: Answered) -> None:
         with self._changed:
             now = self._patience.clock()
-            self._flow.passed(ticket, now, answer.hold_seconds)
-            if answer.hold_seconds > 0:
+            is_held = self._flow.passed(ticket, now, answer.hold_seconds)
+            if is_held:
                 why = f"{self._service_name} says that nothing is left of its rate limit."
                 line = self._warning(now, Hitch(why, self._flow.hold_until, by_limit=True))
             else:
                 line = self._slowness.success(now, repeating=self._flow.repeating)
             self._changed.notify_all()
         if line is not None:
-            self._tell("WARN" if answer.hold_seconds > 0 else "INFO", line)
+            self._tell("WARN" if is_held else "INFO", line)
 
     def _refused(self, ticket: Ticket, signal: Retryable) -> None:
         """Returns if the request is to be sent again."""

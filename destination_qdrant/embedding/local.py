@@ -8,6 +8,7 @@ because the user asked for it.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -37,6 +38,9 @@ _TOKENIZER_FOLDER: Final = Path(__file__).parent / "all_minilm_l6_v2"
 #: Measured: texts of a batch are padded to the longest one, so larger batches are slower and take gigabytes.
 _BATCH: Final = 8
 
+#: https://docs.kernel.org/admin-guide/cgroup-v2.html; the folder `cpu` is of the first version.
+_CONTROL_GROUPS: Final = Path("/sys/fs/cgroup")
+
 _MISSING: Final = (
     "embedding.mode 'local' needs packages that are not installed; "
     'install them with `pip install "airbyte-destination-qdrant[local]"`.'
@@ -48,8 +52,10 @@ class LocalEmbedder:
 
     usage = Usage()
 
-    def __init__(self, name: str, model: TextEmbedding) -> None:
+    def __init__(self, name: str, model: TextEmbedding, files: str = "") -> None:
         self._name = name
+        self._files = files
+        self._closed = False
         self._model = model
         self._dimensions = model.embedding_size
         inner: Any = model.model  # its declared base class has no tokenizer, all that derive from it have one
@@ -66,8 +72,8 @@ class LocalEmbedder:
 
     @property
     def fingerprint(self) -> str:
-        """The model: nothing else is said to it."""
-        return self.model
+        """The model, and a digest of its files where they are the user's: nothing but their folder names them."""
+        return f"{self.model}#{self._files}" if self._files else self.model
 
     @property
     def dimensions(self) -> int:
@@ -97,7 +103,8 @@ class LocalEmbedder:
         return self._compute(self._model.query_embed, [text])[0]
 
     def close(self) -> None:
-        """Wait for what is being computed, which nothing can stop; the memory goes with the embedder."""
+        """Wait for what is being computed, which nothing can stop, and compute nothing that waits for it."""
+        self._closed = True
         with self._lock:
             pass
 
@@ -115,6 +122,8 @@ class LocalEmbedder:
 
     def _compute(self, embed: Callable[..., Any], texts: list[str]) -> list[Dense]:
         with self._lock:
+            if self._closed:
+                raise TransientError("The embedding was given up, because the sync ended.")
             arrays = list(embed(texts, batch_size=_BATCH, parallel=None))
         try:
             found = vectors([array.tolist() for array in arrays], len(texts))
@@ -144,7 +153,8 @@ def load(model_name: str, model_path: str | None = None) -> LocalEmbedder:
     logger.disable("fastembed")
     model_name = model_name.strip()
     if model_path is not None:
-        return LocalEmbedder(model_name, _from_folder(_known(model_name), Path(model_path)))
+        description, folder = _known(model_name), Path(model_path)
+        return LocalEmbedder(model_name, _from_folder(description, folder), _digest(description, folder))
     if model_name == BUNDLED:
         return LocalEmbedder(model_name, _bundled())
     return LocalEmbedder(model_name, _downloaded(_known(model_name)))
@@ -212,6 +222,16 @@ def _from_folder(description: dict[str, Any], folder: Path) -> TextEmbedding:
         ) from error
 
 
+def _digest(description: dict[str, Any], folder: Path) -> str:
+    """What tells the files of a folder from others under the same name."""
+    digest = hashlib.sha256()
+    for name in (description["model_file"], *description.get("additional_files", ()), "tokenizer.json"):
+        if (folder / name).is_file():
+            with (folder / name).open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
 def _downloaded(description: dict[str, Any]) -> TextEmbedding:
     try:
         return _open(description["model"])
@@ -229,10 +249,25 @@ def _open(name: str, **options: Any) -> TextEmbedding:
     return TextEmbedding(name, threads=cores(), lazy_load=False, **options)
 
 
-def cores() -> int:
+def cores(groups: Path = _CONTROL_GROUPS) -> int:
     """How many cores this process may use: a container, or `taskset`, often leaves it fewer than the machine has."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    there = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    share = _quota(groups)
+    return there if share is None else min(there, max(1, math.ceil(share)))
+
+
+def _quota(groups: Path) -> float | None:
+    """How many cores' time a container may take, in either version of Linux's control groups; None for any."""
+    try:
+        if (groups / "cpu.max").is_file():
+            allowed, period = (groups / "cpu.max").read_text().split()
+        else:
+            allowed, period = ((groups / "cpu" / f"cpu.cfs_{what}_us").read_text() for what in ("quota", "period"))
+        share = float(allowed) / float(period)
+    except (OSError, ValueError, ZeroDivisionError):  # another system, or "max": no quota
+        return None
+    return share if share > 0 else None
 
 
 # ----------------------------------------------------------------------------------------------------------

@@ -6,31 +6,31 @@ order, and turn a proxy's HTML page into an AttributeError.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, TypeVar
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import httpx2
 import orjson
-from openai import APIConnectionError, APIError, APIStatusError, AzureOpenAI, DefaultHttpxClient, OpenAI, Timeout
+from openai import APIConnectionError, APIError, APIStatusError, AzureOpenAI, OpenAI
 
 from .. import config
+from ..errors import ConfigError
 from ..vectors import Dense
+from . import connections
 from .address import clean_address, has_version, unusable_address
 from .answers import Unusable, in_order, vectors
 from .base import Tell, TextLimit, Usage, silent
 from .counting import count_cl100k
-from .deadline import parts_within
-from .openai_targets import Target
+from .encoding import Encoding, Format
+from .openai_targets import Target, check_model
 from .rate_limits import asked_wait, hold
-from .requests import CONNECT_TIMEOUT, Answer, Patience, Requests
+from .requests import Answer, Patience, Requests
 from .service import (
-    BrokenAnswerError,
-    InvalidRequestError,
     NotThereError,
     Refusal,
     Service,
-    WrongDimensionsError,
     broken,
     check_dimensions,
     clean_key,
@@ -55,7 +55,6 @@ _PATIENCE: Final = Patience()
 #: The statuses of refusals (RFC 9110).
 _ERRORS: Final = range(400, 600)
 
-Format = Literal["base64", "float"]
 _Client = TypeVar("_Client", bound=OpenAI)
 
 
@@ -124,54 +123,25 @@ def compatible_client(
 def _made(
     kind: type[_Client], address: str, options: config.Requests, http_client: httpx2.Client | None, **settings: Any
 ) -> _Client:
-    """A client that follows no redirects: they would take the text of records to a host that nobody configured.
+    """A client of the SDK.
 
     Args:
         kind: its class.
         address: the name of the field that holds the address.
         options: how long an answer may take, and how many connections are kept open.
-        http_client: what to send with, in place of the default.
+        http_client: what to send with, in place of connections of its own.
         settings: the address and what goes there.
 
     Raises:
-        ConfigError: the address cannot be used.
+        ConfigError: the address cannot be used, or a proxy.
     """
-    timeout = Timeout(options.timeout, connect=min(CONNECT_TIMEOUT, options.timeout))
-    # Not more connections than requests are ever made, so none has to be opened anew in the middle of a sync.
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=options.in_flight)
-    http_client = http_client or DefaultHttpxClient(
-        follow_redirects=False, timeout=timeout, limits=limits, event_hooks={"response": [_end_after(options.timeout)]}
-    )
+    http_client = http_client or connections.http_client(httpx2, options)
     try:
-        return _own(kind(**settings, timeout=timeout, max_retries=0, http_client=http_client))
+        return _own(kind(**settings, timeout=options.timeout, max_retries=0, http_client=http_client))
     except _UNUSABLE_ADDRESS:
         failure = unusable_address(address)
     # outside of the handler, so that the library's exception, which quotes the address, is not chained
     raise failure
-
-
-class _Ending(httpx2.SyncByteStream):
-    """The body of an answer, which has so many seconds to come in."""
-
-    def __init__(self, stream: httpx2.SyncByteStream, seconds: float) -> None:
-        self._stream = stream
-        self._seconds = seconds
-
-    def __iter__(self) -> Iterator[bytes]:
-        return parts_within(self._stream, self._seconds, httpx2.ReadTimeout("the answer does not end"))
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-def _end_after(seconds: float) -> Callable[[httpx2.Response], None]:
-    """A hook that is called when an answer begins."""
-
-    def limit(answer: httpx2.Response) -> None:
-        if isinstance(answer.stream, httpx2.SyncByteStream):
-            answer.stream = _Ending(answer.stream, seconds)
-
-    return limit
 
 
 def _own(client: _Client) -> _Client:
@@ -208,8 +178,7 @@ class OpenAIEmbedder:
             target.service.name, target.bounds, options, count=self.count_tokens, patience=patience, tell=tell
         )
         self._dimensions = target.expected
-        # None until an answer shows which one the server can; the race of two first answers ends the same way.
-        self._format: Format | None = "base64" if target.has_base64 else None
+        self._encoding = Encoding(has_base64=target.has_base64)
 
     @property
     def model(self) -> str:
@@ -257,27 +226,17 @@ class OpenAIEmbedder:
         return self._ask([self._target.prefix + text for text in texts], self._target.documents)
 
     def _ask(self, texts: Sequence[str], extra: Mapping[str, Any]) -> Answer:
-        if self._format is not None:
-            return self._ask_in(self._format, texts, extra)
-        if self._dimensions is None:
-            # Plain numbers say how many there are; whether base64 decodes to as many can be told from the next answer.
-            return self._ask_in("float", texts, extra)
-        try:
-            found = self._ask_in("base64", texts, extra)
-        except (InvalidRequestError, BrokenAnswerError, WrongDimensionsError):
-            # older servers refuse base64, or answer with something else in it
-            found = self._ask_in("float", texts, extra)
-            self._format = "float"
-        else:
-            self._format = "base64"
-        return found
+        ask_in = partial(self._ask_in, texts, extra)
+        return self._encoding.ask(ask_in, length_is_known=self._dimensions is not None)
 
-    def _ask_in(self, encoding_format: Format, texts: Sequence[str], extra: Mapping[str, Any]) -> Answer:
+    def _ask_in(self, texts: Sequence[str], extra: Mapping[str, Any], encoding_format: Format) -> Answer:
+        connections.expect(len(texts), self._dimensions)
         content, headers = self._sent(texts, encoding_format, extra)
         try:
             answer = _parsed(content)
             if (status := _hidden_status(answer)) is not None:
                 raise _refused(status, answer.get("error"), headers, self._target.service)
+            check_model(self._target, answer.get("model"))
             found = vectors(in_order(answer.get("data"), len(texts)), len(texts))
         except Unusable as problem:
             raise broken(self._target.service, problem) from None
@@ -316,8 +275,10 @@ class OpenAIEmbedder:
             )
         except APIError as error:
             failure = _translated(error, self._target.service)
-        except _UNUSABLE_ADDRESS:  # the SDK wraps only some of them
-            failure = misaddressed(self._target.service)
+        except Unusable as problem:
+            failure = broken(self._target.service, problem)
+        except _UNUSABLE_ADDRESS as error:  # the SDK wraps only some of them
+            failure = _unusable(error, self._target.service)
         else:
             return answer.content, answer.headers
         # outside of the handler, so that the SDK's exception, which quotes key and input, is not chained
@@ -339,6 +300,16 @@ def _hidden_status(answer: Mapping[str, Any]) -> int | None:
     return code if type(code) is int and code in _ERRORS else None
 
 
+def _unusable(error: Exception, service: Service) -> ConfigError:
+    """What it means that nothing could be sent."""
+    if isinstance(error, UnicodeEncodeError) and error.encoding == "utf-8":  # addresses are encoded otherwise
+        return ConfigError(
+            f"A request to {service.name} cannot be written: one of the texts in embedding holds half of a character (a "
+            "lone surrogate, such as \\ud800); correct it."
+        )
+    return misaddressed(service)
+
+
 def _refused(status: int, body: object, headers: Mapping[str, str], service: Service) -> Exception:
     code, kind = (body.get("code"), body.get("type")) if isinstance(body, Mapping) else (None, None)
     refusal = Refusal(
@@ -351,7 +322,7 @@ def _translated(error: APIError, service: Service) -> Exception:
     if isinstance(error, APIStatusError):
         return _refused(error.status_code, error.body, error.response.headers, service)
     if isinstance(error.__cause__, _UNUSABLE_ADDRESS):
-        return misaddressed(service)
+        return _unusable(error.__cause__, service)
     if isinstance(error, APIConnectionError):
-        return unreachable(service, type(error).__name__)
+        return unreachable(service, type(error.__cause__ or error).__name__)
     return broken(service, Unusable("the SDK cannot read it"))

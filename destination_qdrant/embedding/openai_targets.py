@@ -24,6 +24,9 @@ _BOUNDS: Final = Bounds(texts=256, text_bytes=1_500_000, tokens=100_000)
 #: What every model of OpenAI takes, and so any that stands behind a deployment.
 _AZURE_LIMIT: Final = TextLimit(8191)
 
+#: Presets whose model is a stand-in: what the server has is what it gives, whatever name is asked for.
+_NAMELESS: Final = frozenset({"custom", "tei"})
+
 #: For a new collection; an older one says itself which model it holds.
 DEFAULT_MODEL: Final = "text-embedding-3-small"
 
@@ -33,8 +36,9 @@ class Target:
     """What is asked for.
 
     `expected` is the length of the vectors, where it is known. `documents` and `questions` are the fields that requests
-    of that kind have besides model and texts. `prefix` goes before each document. `has_own_path`: the address is put
-    together such that no version can be missing from it.
+    of that kind have besides model and texts. `prefix` goes before each document. `promised`: the model that
+    the user says is behind a name of another kind. `has_own_path`: the address is put together such that no version can
+    be missing from it.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Target:
     questions: Mapping[str, Any] = field(default_factory=dict)
     prefix: str = ""
     has_base64: bool = True
+    promised: str = ""
     has_own_path: bool = False
 
 
@@ -75,7 +80,8 @@ def azure_target(deployment: str, dimensions: int | None, model_name: str | None
     )
     known = known_model("openai", (model_name or "").strip())
     found = _of_openai("azure_openai", (model_name or "").strip() or deployment, known, dimensions, service)
-    return replace(found, model=deployment, limit=found.limit or _AZURE_LIMIT, has_own_path=True)
+    promised = "" if known is None else (model_name or "").strip()
+    return replace(found, model=deployment, limit=found.limit or _AZURE_LIMIT, promised=promised, has_own_path=True)
 
 
 def compatible_target(embedding: config.OpenAICompatible) -> Target:
@@ -90,23 +96,38 @@ def compatible_target(embedding: config.OpenAICompatible) -> Target:
     if known is not None:
         known.check(model_name, embedding.dimensions)
     length = _asked_length(embedding, known)
-    own = embedding.parsed_extra_body
-    extra = preset.documents if own is None else own
+    own = embedding.parsed_extra_body or {}
+    extra = {**preset.documents, **own}
     asked = {} if length is None else {preset.dimensions: length}
     name = _name("openai_compatible", model_name, None if known is not None and length == known.default else length)
     return Target(
         name=name,
-        fingerprint=_fingerprint(name, embedding.document_prefix, extra),
+        fingerprint=_fingerprint(name, embedding.document_prefix, extra, _place(embedding)),
         service=_compatible_service(preset, embedding),
         model=model_name,
         expected=embedding.dimensions or (known.default if known is not None else None),
         limit=_room(embedding, known),
         bounds=preset.bounds,
         documents={**asked, **extra},
-        questions={**asked, **(preset.questions if own is None else own)},
+        questions={**asked, **preset.questions, **own},
         prefix=embedding.document_prefix,
         has_base64=preset.has_base64,
     )
+
+
+def check_model(target: Target, answered: object) -> None:
+    """Compare the model that an answer names with the one that the user promised, where both are known.
+
+    Raises:
+        ConfigError: they differ.
+    """
+    if not target.promised or not isinstance(answered, str) or answered == target.promised:
+        return
+    if known_model("openai", answered) is not None:
+        raise ConfigError(
+            f"The deployment in embedding.deployment answers with the model {answered}, and embedding.model_name names "
+            "another; correct one of them."
+        )
 
 
 def compatible_address(embedding: config.OpenAICompatible) -> str:
@@ -178,9 +199,22 @@ def _name(provider: str, model: str, dimensions: int | None) -> str:
     return f"{provider}/{model}" if dimensions is None else f"{provider}/{model}@{dimensions}"
 
 
-def _fingerprint(name: str, prefix: str, extra: Mapping[str, Any]) -> str:
-    """The name, and a digest of what else is said to the model with each document."""
-    if not prefix and not extra:
+def _fingerprint(name: str, prefix: str, extra: Mapping[str, Any], place: str) -> str:
+    """The name, and a digest of what else decides over a document's vector."""
+    said: list[object] = [prefix, extra] if prefix or extra or place else []
+    if place:
+        said.append(place)
+    if not said:
         return name
-    said = json.dumps([prefix, extra], sort_keys=True, ensure_ascii=True)
-    return f"{name}#{hashlib.blake2b(said.encode(), digest_size=8).hexdigest()}"
+    text = json.dumps(said, sort_keys=True, ensure_ascii=True)
+    return f"{name}#{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+
+
+def _place(embedding: config.OpenAICompatible) -> str:
+    """What tells one model from another where none is named: the address, without what it is reached with."""
+    if (embedding.model_name or "").strip() or embedding.preset not in _NAMELESS:
+        return ""
+    address = (embedding.base_url or PRESETS[embedding.preset].base_url or "").strip()
+    host_and_path = address.partition("://")[2].rstrip("/")
+    host, slash, path = host_and_path.partition("/")
+    return f"{host.rpartition('@')[2].lower()}{slash}{path}"

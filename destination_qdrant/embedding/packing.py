@@ -7,8 +7,9 @@
 3.  What was learned on the way to a single text that is refused alone was that text's doing. It is forgotten, as is
     what was learned on a way that nobody went to its end.
 4.  Nothing is learned from a refusal once as large a part of the same request has passed.
-5.  What is only concluded (a rate limit that a request meets again and again may be too low for it, or merely used up)
-    holds for some requests, then larger ones are tried again, each time after twice as many.
+5.  What is only concluded (a rate limit that a request meets again and again may be too low for it, or merely used up,
+    and a server that does not answer in time too slow or merely busy) holds for some requests, then larger ones are
+    tried again, each time after twice as many.
 
 Tokens are counted only where something depends on them, and a token is at least one byte: what has no more bytes than
 it may have tokens need not be counted.

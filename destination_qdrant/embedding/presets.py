@@ -1,6 +1,6 @@
 """Services with OpenAI's embeddings API that have a name of their own: what each fills in where the user left a gap.
 
-Where a figure comes from stands beside it. "Recalled" means that nobody has looked it up: such a figure is cautious.
+Where a figure comes from stands beside it.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .requests import Bounds
+from .packing import Bounds
 
-#: For services whose caps nobody has written down.
+#: For services whose caps are not documented; cautious.
 _CAUTIOUS: Final = Bounds(texts=128, text_bytes=1_000_000, tokens=100_000)
 
 
@@ -64,14 +64,14 @@ PRESETS: Final[Mapping[str, Preset]] = {
         bounds=Bounds(texts=256, text_bytes=1_000_000, tokens=13_000),
         dimensions="output_dimension",
     ),
-    # 100 texts (what its own client sends at once); 20,000 tokens are Vertex's cap for the same models (recalled).
+    # 100 texts (what its own client sends at once); a cap of tokens is not documented; cautious.
     "gemini": Preset(
         "Gemini",
         model="gemini-embedding-001",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         bounds=Bounds(texts=100, text_bytes=1_000_000, tokens=16_000),
     ),
-    # `task` is documented for v3 and later, and no cap of a request is: the figures are recalled.
+    # `task` is documented for v3 and later, and the caps of a request are not documented; cautious.
     "jina": Preset(
         "Jina",
         model="jina-embeddings-v3",

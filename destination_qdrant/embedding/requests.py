@@ -33,9 +33,6 @@ CONNECT_TIMEOUT: Final = 10.0
 #: With requests of a second's worth each, 8 in flight use up a limit of tokens unless answers take longer than 8 seconds.
 _SECONDS_IN_FLIGHT: Final = 8.0
 
-#: A request of more than so many seconds' worth of tokens would make the flow one of gushes.
-_MOST_SECONDS: Final = 15.0
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -273,6 +270,9 @@ def _bounds(bounds: Bounds, options: config.Requests) -> Bounds:
 
 
 def _share(in_flight: int, requests_per_minute: int | None) -> float:
-    """For how many seconds the tokens of one request should last under a limit per minute."""
+    """For how many seconds the tokens of one request should last under a limit per minute.
+
+    Where requests are few, as long as it takes until the next may go: smaller ones would leave tokens unused.
+    """
     apart = MINUTE / requests_per_minute if requests_per_minute else 0.0
-    return min(_MOST_SECONDS, max(1.0, _SECONDS_IN_FLIGHT / in_flight, apart))
+    return max(1.0, _SECONDS_IN_FLIGHT / in_flight, apart)

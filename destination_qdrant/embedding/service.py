@@ -3,11 +3,13 @@
 What comes out of a refusal is
 
     Retryable           trying the same again may help; it carries what to raise when it does not
-    └── Throttled       the provider asks for fewer requests, or smaller ones
+    ├── Throttled       the provider asks for fewer requests, or smaller ones
+    └── Overloaded      it does not keep up with what is sent
+        └── TimedOut    and has not answered in time
     TooLarge            the same again never helps, a request with fewer texts may
     InvalidRequestError   the request itself is not understood, perhaps because of an option
     NotThereError       nothing is known of what stands behind the address
-    ConfigError         the user must act
+    ProviderError       the user must act, and not on what was to be embedded
     SystemFault         the provider broke its own interface
 
 Providers' texts quote the key and the input. They are matched and never shown, and the exceptions that hold them are
@@ -17,12 +19,14 @@ part of the key or a word of the input in the place of a code.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Literal
 
-from ..errors import ConfigError, ConnectorError, SystemFault, TransientError
+from ..errors import ConfigError, ConnectorError, ProviderError, SystemFault, TransientError
 from ..retry import Retryable
 from ..vectors import Dense
 from . import codes
@@ -49,6 +53,14 @@ class Throttled(Retryable):
     """A rate limit: everything that is sent to this provider has to slow down, not this request alone."""
 
 
+class Overloaded(Retryable):
+    """The provider does not keep up: fewer requests at once may all pass."""
+
+
+class TimedOut(Overloaded):
+    """No answer came in time: to a smaller request, one may."""
+
+
 Measure = Literal["texts", "tokens", "bytes"]
 """What a request can have too much of."""
 
@@ -70,7 +82,7 @@ class InvalidRequestError(ConfigError):
     """The provider does not understand the request: the model, or an option of it."""
 
 
-class NotThereError(ConfigError):
+class NotThereError(ProviderError):
     """The address answers 404 and says nothing of a model: an unknown model, or another address."""
 
 
@@ -78,7 +90,7 @@ class BrokenAnswerError(SystemFault):
     """The answer is not what the provider's interface promises."""
 
 
-class WrongDimensionsError(ConfigError):
+class WrongDimensionsError(ProviderError):
     """The vectors are good, and of another length than expected."""
 
 
@@ -149,6 +161,11 @@ _SERVER_ERROR: Final = 500
 _PAYMENT_REQUIRED: Final = 402
 _TOO_LARGE: Final = 413
 _TOO_MANY: Final = 429
+#: What a server says that has too much to do (529: Anthropic's, which others took over), and what a gateway says that
+#: has waited for one (524: Cloudflare's).
+_NOT_KEEPING_UP: Final = MappingProxyType({503: Overloaded, 529: Overloaded, 504: TimedOut, 524: TimedOut})
+#: The exceptions of HTTP libraries and of OpenAI's SDK for a request that was sent and not answered in time.
+_TIMEOUTS: Final = frozenset({"ReadTimeout", "WriteTimeout", "APITimeoutError"})
 #: Answers whose words are worth reading for what is wrong with the request.
 _SAYS_WHAT_IS_WRONG: Final = frozenset({400, 404, 410, 422})
 
@@ -165,11 +182,19 @@ _SAYS_TOKENS: Final = re.compile(r"token|context", re.IGNORECASE)
 _SAYS_BYTES: Final = re.compile(r"byte|body|payload|entity", re.IGNORECASE)
 #: What llama.cpp's server says with status 500 to a text that is longer than its batch.
 _LLAMA_SIZE: Final = "too large to process"
-_SAYS_ENCODING: Final = re.compile(r"base64|encoding_format|embedding_types", re.IGNORECASE)
 #: What OpenAI says with status 429 to a request of more tokens than a minute has: no waiting makes it pass.
 _SAYS_MORE_THAN_A_MINUTE: Final = re.compile(r"^request too large", re.IGNORECASE)
-#: Cohere's trial keys end with the month, and are refused with status 429 until then.
-_SAYS_MONTH: Final = re.compile(r"(?:/|per|a) ?month|monthly", re.IGNORECASE)
+#: Cohere's trial keys end with the month, and are refused with status 429 until then. Others speak of months where they
+#: advertise a plan along with a limit per minute.
+_SAYS_MONTH: Final = re.compile(r"trial keys?\b.{0,80}month", re.IGNORECASE | re.DOTALL)
+#: Who asks for no longer a wait than this, in seconds, has not used up a month.
+_SHORT_WAIT: Final = 3600.0
+#: LiteLLM's answer, with status 400 or 429, to a key whose budget is used up.
+_SAYS_NO_BUDGET: Final = re.compile(r"budget has been exceeded", re.IGNORECASE)
+#: With status 400 or 422. With 429 such words are about a minute as well, Gemini's for one.
+_SAYS_NO_QUOTA: Final = re.compile(
+    r"\bquotas?\b|(?<!token )\bbudget\b|\bcredits?\b|insufficient.{0,20}balance", re.IGNORECASE
+)
 #: Cohere, Voyage, Mistral, Ollama, vLLM and OpenRouter say so in words, with 400, 404 or 422.
 _SAYS_NO_MODEL: Final = re.compile(
     r"(?:unknown|invalid|unsupported|no such) model"
@@ -177,17 +202,23 @@ _SAYS_NO_MODEL: Final = re.compile(
     r"|decommissioned|is not supported|is not available|is not a valid|unknown)",
     re.IGNORECASE | re.DOTALL,
 )
-_SAYS_OPTION: Final = re.compile(r"dimension|encoding_format|base64|embedding_types", re.IGNORECASE)
+_SAYS_OPTION: Final = re.compile(
+    r"dimension|encoding_format|base64|embedding_types"
+    r"|(?:unknown|unsupported|unrecognized|unexpected) (?:parameter|argument|option|field)",
+    re.IGNORECASE,
+)
 #: Gemini's answer to a wrong key has status 400.
 _SAYS_BAD_KEY: Final = re.compile(
-    r"api.?key (?:is )?(?:not valid|invalid|expired)|(?:invalid|incorrect) api.?key", re.IGNORECASE
+    r"api.?key (?:is )?(?:not valid|invalid|expired)|(?:invalid|incorrect) api.?key"
+    r"|api.?key\b.{0,40}(?:exceed|limit|maximum)",
+    re.IGNORECASE | re.DOTALL,
 )
 
 
 def refused(refusal: Refusal, service: Service) -> Exception:
     """What a refusal means: one of the exceptions that the head of this module lists."""
     if _has_no_quota(refusal):
-        return _config(refusal, service, "refuses because the account has no quota left; check its plan and billing")
+        return _no_quota(refusal, service)
     if refusal.status in _TRY_AGAIN or refusal.status >= _SERVER_ERROR:
         return _too_large(refusal, service) if _never_fits(refusal) else _retryable(refusal, service)
     if _lacks_model(refusal):
@@ -200,7 +231,14 @@ def refused(refusal: Refusal, service: Service) -> Exception:
 def _has_no_quota(refusal: Refusal) -> bool:
     if refusal.status == _PAYMENT_REQUIRED or not codes.NO_MONEY.isdisjoint((refusal.code, refusal.kind)):
         return True
-    return refusal.status == _TOO_MANY and bool(_SAYS_MONTH.search(refusal.text))
+    if _SAYS_NO_BUDGET.search(refusal.text):
+        return True
+    is_of_the_minute = _is_limit_by_code(refusal) or (refusal.retry_after or math.inf) <= _SHORT_WAIT
+    return refusal.status == _TOO_MANY and not is_of_the_minute and bool(_SAYS_MONTH.search(refusal.text))
+
+
+def _is_limit_by_code(refusal: Refusal) -> bool:
+    return not codes.RATE_LIMIT.isdisjoint((refusal.code, refusal.kind))
 
 
 def _never_fits(refusal: Refusal) -> bool:
@@ -216,18 +254,24 @@ def _lacks_model(refusal: Refusal) -> bool:
 
 
 def unreachable(service: Service, detail: str) -> Retryable:
-    """What it means that no answer came."""
+    """What it means that no answer came.
+
+    Args:
+        service: who was asked.
+        detail: the name of the library's exception; one for a timeout may mean that the service does not keep up.
+    """
+    if detail in _TIMEOUTS:
+        change = "raise embedding.requests.timeout, or lower embedding.requests.batch_size or in_flight"
+        return TimedOut(TransientError(f"{service.name} did not answer in time; {change}.", detail=detail))
     where = f"; check {service.address} and the network" if service.address else "; check the network"
     return Retryable(TransientError(f"{service.name} could not be reached{where}.", detail=detail))
 
 
-def misaddressed(service: Service) -> ConfigError:
+def misaddressed(service: Service) -> ProviderError:
     """What it means that the HTTP library refuses the address, or a proxy's."""
-    return (
-        unusable_address(service.address)
-        if service.address
-        else ConfigError(f"{service.name} cannot be asked; check {_PROXY}.")
-    )
+    if service.address:
+        return ProviderError(unusable_address(service.address).message)
+    return ProviderError(f"{service.name} cannot be asked; check {_PROXY}.")
 
 
 def broken(service: Service, problem: Unusable) -> BrokenAnswerError:
@@ -249,15 +293,20 @@ def check_dimensions(found: Sequence[Dense], expected: int | None, service: Serv
         )
 
 
-def _config(refusal: Refusal, service: Service, what: str) -> ConfigError:
-    return ConfigError(f"{service.name} {what}.", detail=refusal.detail)
+def _config(refusal: Refusal, service: Service, what: str) -> ProviderError:
+    return ProviderError(f"{service.name} {what}.", detail=refusal.detail)
 
 
 def _retryable(refusal: Refusal, service: Service) -> Retryable:
-    is_limit = refusal.status == _TOO_MANY or not codes.RATE_LIMIT.isdisjoint((refusal.code, refusal.kind))
+    is_limit = refusal.status == _TOO_MANY or _is_limit_by_code(refusal)
+    signal = Throttled if is_limit else _NOT_KEEPING_UP.get(refusal.status, Retryable)
     why = "is over its rate limit" if is_limit else "could not answer"
     failure = TransientError(f"{service.name} {why} (HTTP {refusal.status}); try again later.", detail=refusal.detail)
-    return (Throttled if is_limit else Retryable)(failure, retry_after=refusal.retry_after)
+    return signal(failure, retry_after=refusal.retry_after)
+
+
+def _no_quota(refusal: Refusal, service: Service) -> ConfigError:
+    return _config(refusal, service, "refuses because the account has no quota left; check its plan and billing")
 
 
 def _bad_key(refusal: Refusal, service: Service) -> ConfigError:
@@ -284,8 +333,8 @@ def _not_there(refusal: Refusal, service: Service) -> ConfigError:
 
 
 def _too_large(refusal: Refusal, service: Service) -> TooLarge:
-    failure = _config(refusal, service, "refuses a single text as too long; lower processing.chunk_size")
-    return TooLarge(failure, by=_measure(refusal))
+    what = f"{service.name} refuses a single text as too long; lower processing.chunk_size."
+    return TooLarge(ConfigError(what, detail=refusal.detail), by=_measure(refusal))
 
 
 def _measure(refusal: Refusal) -> Measure:
@@ -297,10 +346,13 @@ def _measure(refusal: Refusal) -> Measure:
 
 
 def _invalid(refusal: Refusal, service: Service) -> Exception:
-    if _SAYS_SIZE.search(refusal.text) and not _SAYS_ENCODING.search(refusal.text):
-        return _too_large(refusal, service)
+    # Keys, quotas and options can be exceeded as well, and no text is to blame for that.
     if _SAYS_BAD_KEY.search(refusal.text):
         return _bad_key(refusal, service)
+    if _SAYS_NO_QUOTA.search(refusal.text):
+        return _no_quota(refusal, service)
+    if _SAYS_SIZE.search(refusal.text) and not _SAYS_OPTION.search(refusal.text):
+        return _too_large(refusal, service)
     fields = " and ".join(filter(None, (service.model, service.dimensions, service.extra)))
     return InvalidRequestError(
         f"{service.name} refuses the request as invalid (HTTP {refusal.status}); check {fields}.",
@@ -313,7 +365,7 @@ def _redirected(refusal: Refusal, service: Service) -> ConfigError:
     hint = f"set {service.address} to the address of the service itself" if service.address else f"check {_PROXY}"
     what = f"redirects to another address (HTTP {refusal.status}), which the connector does not send records to"
     by = service.name if service.address else f"Something between the connector and {service.name}"
-    return ConfigError(f"{by} {what}; {hint}.", detail=refusal.detail)
+    return ProviderError(f"{by} {what}; {hint}.", detail=refusal.detail)
 
 
 def _other(refusal: Refusal, service: Service) -> ConnectorError:
