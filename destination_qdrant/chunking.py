@@ -78,6 +78,8 @@ class Splitter:
             whole, frame = frame.around("").strip() if frame.says_anything else "", None
         if not whole:
             return ()
+        if frame and frame.widest > self._gauge.longest:
+            frame = frame.cut(self._gauge.longest)  # whole, it fits nowhere; and it may be there fifty times
         shown = frame.around(whole).strip() if frame else whole
         if self._gauge.fits(shown):
             return (Chunk(0, shown),)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import orjson
 
 from .catalog import DestinationStream
 from .config import Config, FromField, TemplateFormat
+from .config.template import CHUNK
 from .cursors import cursor_text
 from .errors import ConfigError
 from .fields import Change, FieldPath, note, nulled, select, storable, whole
@@ -261,6 +262,62 @@ def missing_text_fields(stream: DestinationStream) -> ConfigError | None:
         f"None of the text fields ({', '.join(fields)}) exists in stream '{stream.descriptor}', whose fields "
         f"are: {known}; change {place}. Nothing was written."
     )
+
+
+def fields_without_column(streams: Sequence[DestinationStream]) -> str:
+    """A sentence about fields that look misspelt, because the schema says that no record can have them; empty for none.
+
+    A template's fields are looked for in each stream, for nothing stands in their places. A text field may be meant for some
+    of the streams only, and is told where it can come from none of them.
+    """
+    absent = _absent_from_templates(streams)
+    absent = {**_absent_text_fields(streams), **absent}
+    if not absent:
+        return ""
+    named = [f"{name} (in {_some(using, 3)})" for name, using in absent.items()]
+    return (
+        f"By the schema no record has these fields, so no text comes from them: {_some(named, 10)}; if that is not meant, "
+        "correct the names in processing.text_fields, in the template, or in processing.streams."
+    )
+
+
+def _absent_from_templates(streams: Sequence[DestinationStream]) -> Mapping[str, list[str]]:
+    absent: dict[str, list[str]] = {}
+    for stream in streams:
+        for name in _named_in_template(stream):
+            if not _may_have(stream, name):
+                absent.setdefault(name, []).append(f"'{stream.descriptor}'")
+    return absent
+
+
+def _absent_text_fields(streams: Sequence[DestinationStream]) -> Mapping[str, list[str]]:
+    users: dict[str, list[DestinationStream]] = {}
+    for stream in streams:
+        for name in sources(stream.text_format, stream.text_fields):
+            users.setdefault(name, []).append(stream)
+    return {
+        name: [f"'{stream.descriptor}'" for stream in using]
+        for name, using in users.items()
+        if not any(_may_have(stream, name) for stream in using)
+    }
+
+
+def _named_in_template(stream: DestinationStream) -> list[str]:
+    form = stream.text_format
+    return (
+        [name for name in dict.fromkeys(form.parsed.fields) if name != CHUNK]
+        if isinstance(form, TemplateFormat)
+        else []
+    )
+
+
+def _may_have(stream: DestinationStream, name: str) -> bool:
+    """Whether a record can have the field, as far as the schema says anything."""
+    return not stream.json_schema.get("properties") or FieldPath(name).may_exist(stream.json_schema)
+
+
+def _some(names: Sequence[str], most: int) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def json_bytes(value: Any) -> int:

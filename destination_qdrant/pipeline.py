@@ -47,7 +47,7 @@ from .protocol import (
 from .qdrant.base import Where
 from .report import Numbers, StreamReport, additional_stats, summary, total, warnings
 from .site import Site
-from .tally import Tally
+from .tally import Tally, counted
 
 #: How long a failed sync waits for batches on their way, so that what is paid for is stored and acknowledged.
 _GRACE_SECONDS = 30.0
@@ -78,7 +78,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Parts:
     """What a sync is made of, all of it wired up."""
 
     catalog: Catalog
@@ -89,34 +89,34 @@ class Plan:
     bounds: Bounds = field(default_factory=Bounds)
 
 
-def sync(source: Source, plan: Plan) -> None:
+def sync(source: Source, parts: Parts) -> None:
     """Run a sync to the end of its input.
 
     Raises:
         ConnectorError: the first thing that went wrong; what was acknowledged until then is in Qdrant.
     """
-    with _running(source, plan) as run:
+    with _running(source, parts) as run:
         run.finish()
     run.report()
 
 
-def rehearse(source: Source, plan: Plan) -> list[StreamReport]:
+def rehearse(source: Source, parts: Parts) -> list[StreamReport]:
     """Take the input as `sync` does, and remove nothing; returns what would be said of each stream.
 
     Raises:
         ConnectorError: the first thing that went wrong.
     """
-    with _running(source, plan) as run:
+    with _running(source, parts) as run:
         pass
     return run.reports()
 
 
 @contextmanager
-def _running(source: Source, plan: Plan) -> Iterator[_Run]:
+def _running(source: Source, parts: Parts) -> Iterator[_Run]:
     """A sync at the end of its input, when everything is delivered. It tells its progress until the block ends."""
-    run = _Run(source, plan)
+    run = _Run(source, parts)
     source.on_wait = run.idle
-    heartbeat = Heartbeat(run.tell_progress, plan.bounds.progress_seconds)
+    heartbeat = Heartbeat(run.tell_progress, parts.bounds.progress_seconds)
     heartbeat.start()
     try:
         run.take_all(_numbered(source))
@@ -147,14 +147,14 @@ def _counted(checkpoint: Checkpoint) -> bytes:
 class _Run:
     """The moving parts of one sync. Everything below `_changed` is shared between threads and guarded by it."""
 
-    def __init__(self, source: Source, plan: Plan) -> None:
+    def __init__(self, source: Source, parts: Parts) -> None:
         self._source = source
-        self._plan = plan
-        self._out = plan.out
-        self._buffer = BatchBuffer(plan.bounds.batch)
-        self._ends = StreamEnds(plan.catalog)
+        self._parts = parts
+        self._out = parts.out
+        self._buffer = BatchBuffer(parts.bounds.batch)
+        self._ends = StreamEnds(parts.catalog)
         self._streams: dict[Descriptor, DestinationStream] = {}
-        self._workers = ThreadPoolExecutor(plan.bounds.workers, thread_name_prefix="deliver")
+        self._workers = ThreadPoolExecutor(parts.bounds.workers, thread_name_prefix="deliver")
         self._watch = Stopwatch()
         self._strange_lines = 0
         self._unknown_streams: set[Descriptor] = set()
@@ -208,7 +208,7 @@ class _Run:
         self._ends.record(stream)
         with self._changed:
             self._ledger.record(number, stream.descriptor)
-        operation = self._plan.readers[stream.descriptor].read(record, number)
+        operation = self._parts.readers[stream.descriptor].read(record, number)
         if isinstance(operation, Skip):
             self._skip(number, stream, operation.because)
             return
@@ -216,9 +216,11 @@ class _Run:
         if isinstance(operation, Upsert):
             if operation.document.key and operation.document.key.is_content and stream.is_dedup:
                 self._skipped[stream.descriptor, "no_key"] += 1
-            chunks = self._plan.split(operation.document)
+            chunks = self._parts.split(operation.document)
         elif operation.because == "no_text":
             self._skipped[stream.descriptor, "no_text"] += 1
+        if any(chunk.truncated for chunk in chunks):
+            self._skipped[stream.descriptor, "truncated"] += 1
         size = len(record.line) + sum(len(chunk.text) for chunk in chunks)
         full = self._buffer.add(Entry(number, operation, chunks, size), monotonic())
         if full:
@@ -231,7 +233,7 @@ class _Run:
 
     def _take_state(self, state: State) -> None:
         self._ends.state(state)
-        found = ((self._plan.catalog.mentioned(each), each) for each in state.streams)
+        found = ((self._parts.catalog.mentioned(each), each) for each in state.streams)
         counted = tuple(stream.descriptor if stream else each for stream, each in found)
         with self._changed:
             self._ledger.state(replace(state, streams=counted))
@@ -247,7 +249,7 @@ class _Run:
     def _stream_of(self, descriptor: Descriptor) -> DestinationStream:
         stream = self._streams.get(descriptor)
         if stream is None:
-            stream = self._streams[descriptor] = self._plan.catalog.get(descriptor)
+            stream = self._streams[descriptor] = self._parts.catalog.get(descriptor)
         return stream
 
     def idle(self) -> float | None:
@@ -281,7 +283,7 @@ class _Run:
         self._workers.submit(self._deliver, batch)
 
     def _has_room_for(self, batch: Batch) -> bool:
-        bounds = self._plan.bounds
+        bounds = self._parts.bounds
         if not batch.keys.isdisjoint(self._keys_in_flight) or self._batches_in_flight >= 2 * bounds.workers:
             return False
         return not self._batches_in_flight or self._bytes_in_flight + batch.size_bytes <= bounds.bytes_in_flight
@@ -291,7 +293,7 @@ class _Run:
     def _deliver(self, batch: Batch) -> None:
         try:
             if self._failure is None:
-                self._commit(deliver(batch, self._plan.site))
+                self._commit(deliver(batch, self._parts.site))
                 self._release()
         except BaseException as error:  # noqa: BLE001 -- whatever it is, the main thread raises it
             self._fail(error)
@@ -327,7 +329,7 @@ class _Run:
                 self._unflushed = self._unflushed and not must_flush
             try:
                 if must_flush:
-                    self._plan.site.store.flush()
+                    self._parts.site.store.flush()
                 for checkpoint in checkpoints:
                     self._out.state(_counted(checkpoint))
             except BaseException:
@@ -362,7 +364,7 @@ class _Run:
         self._workers.shutdown()  # a worker is done only when it has emitted what its batch had held up
         self._release()
         self._raise_failure()
-        self._plan.site.store.flush()
+        self._parts.site.store.flush()
 
     def finish(self) -> None:
         """Remove what completed streams have replaced."""
@@ -370,15 +372,15 @@ class _Run:
         for verdict in self._verdicts():
             descriptor = verdict.stream.descriptor
             self._removed[descriptor] = sum(self._remove(where, descriptor) for where in verdict.remove)
-        self._plan.site.store.flush()
+        self._parts.site.store.flush()
 
     def _verdicts(self) -> list[Verdict]:
-        site = self._plan.site
+        site = self._parts.site
         return self._ends.verdicts(site.form.run_id, loaded_before=site.form.loaded_at if site.replicated else None)
 
     def _remove(self, where: Where, descriptor: Descriptor) -> int:
         """Remove what matches; the number is for the log, and an estimate where the server refuses to count."""
-        store = self._plan.site.store
+        store = self._parts.site.store
         count = store.count(where)
 
         def tell(removed: int) -> None:
@@ -395,7 +397,7 @@ class _Run:
             self._out.log("INFO", f"Stream '{stream}': {summary(report.numbers)}")
             for warning in warnings(report):
                 self._out.log("WARN", f"Stream '{stream}': {warning}")
-        in_total = total((report.numbers for report in reports), self._plan.site.embedder.usage)
+        in_total = total((report.numbers for report in reports), self._parts.site.embedder.usage)
         if in_total:
             self._out.log("INFO", in_total)
         pending = [str(report.verdict.stream.descriptor) for report in reports if report.verdict.pending]
@@ -408,11 +410,12 @@ class _Run:
     def reports(self) -> list[StreamReport]:
         """What became of each stream."""
         if self._strange_lines:
-            self._out.log("WARN", f"{self._strange_lines:,} input lines were not JSON objects and were passed over.")
+            were = "was not a JSON object and was" if self._strange_lines == 1 else "were not JSON objects and were"
+            self._out.log("WARN", f"{counted(self._strange_lines, 'input line')} {were} passed over.")
         return [self._report_of(verdict) for verdict in self._verdicts()]
 
     def _report_of(self, verdict: Verdict) -> StreamReport:
-        stream, site = verdict.stream, self._plan.site
+        stream, site = verdict.stream, self._parts.site
         numbers = Numbers(
             outcomes=self._ledger.outcomes(stream.descriptor),
             skipped={reason: count for (of, reason), count in self._skipped.items() if of == stream.descriptor},
@@ -430,7 +433,7 @@ class _Run:
         self._out.log("INFO", progress(before, self._seen))
 
     def _look(self) -> Look:
-        usage = self._plan.site.embedder.usage
+        usage = self._parts.site.embedder.usage
         with self._changed:
             return Look(
                 at=monotonic(),

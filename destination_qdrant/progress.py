@@ -13,7 +13,7 @@ from enum import Enum
 from time import monotonic
 
 from .embedding.base import Usage
-from .tally import Tally
+from .tally import Tally, counted
 
 #: Slower than this, a rate says more with a digit behind the point.
 _SLOW = 10
@@ -77,24 +77,25 @@ class Look:
 def progress(before: Look, now: Look) -> str:
     """What to say of a sync; rates and waits are those since the look before."""
     rate = (now.done - before.done) / max(now.at - before.at, 1e-9)
-    records = f"{now.read:,} records read, {now.done:,} done ({rate:,.{int(rate < _SLOW)}f} a second)"
+    records = f"{counted(now.read, 'record')} read, {now.done:,} done ({rate:,.{int(rate < _SLOW)}f} a second)"
     parts = [records, _chunks(now.tally), _requests(now.usage), _waiting(before, now)]
-    parts.insert(3, f"{now.batches:,} batches in flight" if now.batches else "")
+    batches = "batch" if now.batches == 1 else "batches"
+    parts.insert(3, f"{now.batches:,} {batches} in flight" if now.batches else "")
     return f"Progress: {'; '.join(filter(None, parts))}."
 
 
 def _chunks(tally: Tally) -> str:
-    parts = {
-        "chunks embedded": tally.embedded,
-        "chunks reused": tally.reused,
-        "records unchanged": tally.unchanged,
-        "tokens embedded": tally.tokens,
-    }
-    return ", ".join(f"{count:,} {what}" for what, count in parts.items() if count)
+    parts = (
+        (tally.embedded, "chunk", "embedded"),
+        (tally.reused, "chunk", "reused"),
+        (tally.unchanged, "record", "unchanged"),
+        (tally.tokens, "token", "embedded"),
+    )
+    return ", ".join(f"{counted(count, thing)} {what}" for count, thing, what in parts if count)
 
 
 def _requests(usage: Usage) -> str:
-    asked = f"{usage.in_flight:,} of {usage.limit:,} embedding requests in flight" if usage.limit else ""
+    asked = f"{usage.in_flight:,} of {counted(usage.limit, 'embedding request')} in flight" if usage.limit else ""
     held = f"requests held back by rate limits for {usage.throttled_seconds:,.0f} s" if usage.throttled_seconds else ""
     return ", ".join(filter(None, (asked, held)))
 

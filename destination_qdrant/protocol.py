@@ -369,7 +369,10 @@ class MessageWriter:
 
 
 class TextWriter(MessageWriter):
-    """The same for a person at a terminal: what is said comes as lines of text, and no STATE does."""
+    """The same for a person at a terminal: what is said comes as lines of text, and no STATE does.
+
+    Names come from sources, and a terminal obeys some characters: what is not printable is shown as Python writes it.
+    """
 
     def state(self, line: bytes) -> None:
         """Nothing: nobody keeps it."""
@@ -377,12 +380,18 @@ class TextWriter(MessageWriter):
     def log(self, level: LogLevel, message: str) -> None:
         """Write a line of text."""
         del level
-        self._write(self._mask(message).encode())
+        self._write(_printable(self._mask(message)).encode())
 
     def error(self, error: ConnectorError, stack_trace: str = "") -> None:
         """Write what went wrong, and not where."""
         del stack_trace
         self.log("ERROR", error.message)
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 # ----------------------------------------------------------------------------------------------------------

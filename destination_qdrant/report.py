@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from .checkpoints import Outcome
 from .embedding.base import Usage
 from .generations import Verdict, is_certain
 from .identity import is_plain_identifier
-from .tally import Tally
+from .tally import Tally, counted
 from .text_format import sources
 
 
@@ -18,7 +18,8 @@ from .text_format import sources
 class Numbers:
     """What became of records.
 
-    `skipped` counts them by reason: "no_text", "no_key" (stored by content), "deleted" (in append, without a vector).
+    `skipped` counts them by reason: "no_text", "deleted" (in append, without a vector); and, although they are stored,
+    "no_key" (by content) and "truncated" (without the end of their text).
     `removed` are points that a completed replacement removed, beside those that records replaced one by one.
     """
 
@@ -57,7 +58,7 @@ def total(all_numbers: Iterable[Numbers], usage: Usage) -> str | None:
     A request may carry texts of several streams, so requests exist only here.
     """
     found = list(all_numbers)
-    asked = [f"{usage.requests:,} embedding requests"] if usage.requests else []
+    asked = [counted(usage.requests, "embedding request")] if usage.requests else []
     if usage.throttled_seconds:
         asked.append(f"rate limits held requests back for {usage.throttled_seconds:,.0f} s in all")
     if len(found) < 2 and not asked:  # noqa: PLR2004 -- the total of one stream is that stream
@@ -65,31 +66,52 @@ def total(all_numbers: Iterable[Numbers], usage: Usage) -> str | None:
     return f"In total: {'; '.join([_told(sum(found, Numbers())), *asked])}."
 
 
-def _told(numbers: Numbers) -> str:
+_FATES = {"older": "older than what is stored or repeated"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fates:
+    """How many records ended how. `older` ones are older than what is stored, or repeated."""
+
+    written: int
+    unchanged: int
+    deleted: int
+    older: int
+    skipped: int
+    rejected: int
+
+
+def fates(numbers: Numbers) -> Fates:
     """Records that a newer version of theirs replaced are told apart from skipped ones."""
-    outcomes, tally = {outcome: numbers.outcomes.get(outcome, 0) for outcome in Outcome}, numbers.tally
+    outcomes = {outcome: numbers.outcomes.get(outcome, 0) for outcome in Outcome}
     skipped = numbers.skipped.get("no_text", 0) + numbers.skipped.get("deleted", 0)
-    records = {
-        "written": outcomes[Outcome.WRITTEN] - tally.unchanged,
-        "unchanged": tally.unchanged,
-        "deleted": outcomes[Outcome.DELETED],
-        "older than what is stored or repeated": outcomes[Outcome.SKIPPED] - skipped,
-        "skipped": skipped,
-        "rejected": outcomes[Outcome.REJECTED],
-    }
-    points = f"{tally.points:,} points written, {numbers.removed + tally.removed:,} older points removed"
-    parts = [f"{_counted(sum(outcomes.values()), 'records', records)}, {points}"]
+    return Fates(
+        written=outcomes[Outcome.WRITTEN] - numbers.tally.unchanged,
+        unchanged=numbers.tally.unchanged,
+        deleted=outcomes[Outcome.DELETED],
+        older=outcomes[Outcome.SKIPPED] - skipped,
+        skipped=skipped,
+        rejected=outcomes[Outcome.REJECTED],
+    )
+
+
+def _told(numbers: Numbers) -> str:
+    tally = numbers.tally
+    records = {_FATES.get(name, name): count for name, count in asdict(fates(numbers)).items()}
+    written = f"{counted(tally.points, 'point')} written"
+    removed = f"{counted(numbers.removed + tally.removed, 'older point')} removed"
+    parts = [f"{_divided(sum(records.values()), 'record', records)}, {written}, {removed}"]
     if tally.chunks:
-        parts.append(_counted(tally.chunks, "chunks", {"embedded": tally.embedded, "reused": tally.reused}))
+        parts.append(_divided(tally.chunks, "chunk", {"embedded": tally.embedded, "reused": tally.reused}))
     if tally.tokens:
-        parts.append(f"{tally.tokens:,} tokens embedded")
+        parts.append(f"{counted(tally.tokens, 'token')} embedded")
     return "; ".join(parts)
 
 
-def _counted(count: int, what: str, parts: Mapping[str, int]) -> str:
+def _divided(count: int, thing: str, parts: Mapping[str, int]) -> str:
     """`12 things (10 of one kind, 2 of another)`; what did not happen is left out."""
     told = ", ".join(f"{number:,} {part}" for part, number in parts.items() if number)
-    return f"{count:,} {what}" + (f" ({told})" if told else "")
+    return counted(count, thing) + (f" ({told})" if told else "")
 
 
 def additional_stats(tally: Tally) -> Mapping[str, int]:
@@ -114,20 +136,30 @@ def warnings(report: StreamReport) -> Iterator[str]:
     stream, skipped = report.verdict.stream, report.numbers.skipped
     if skipped.get("no_text"):
         fields = ", ".join(sources(stream.text_format, stream.text_fields)) or "any field"
-        yield f"{skipped['no_text']:,} records had no text in {fields} and were skipped."
+        yield f"{_skipped(skipped['no_text'], f'had no text in {fields}')}."
+    if skipped.get("truncated"):
+        yield (
+            f"{counted(skipped['truncated'], 'record')} had more text than processing.chunk_size or the model allows, and only "
+            "its beginning is embedded, because processing.text_splitter is none: split such texts, raise the chunk size, or "
+            "choose other text fields."
+        )
     if skipped.get("no_key"):
         yield (
-            f"{skipped['no_key']:,} records had only empty primary key columns; "
+            f"{counted(skipped['no_key'], 'record')} had only empty primary key columns; "
             "each is stored by its content and replaces no other record."
         )
     if skipped.get("deleted"):
-        yield f"{skipped['deleted']:,} records of deleted rows carry no vector and were skipped."
+        yield f"{_skipped(skipped['deleted'], 'of deleted rows had no vector')}."
     if report.verdict.pending:
         yield "was to be replaced but is not complete; nothing was removed."
     if report.verdict.silent:
         yield "was to be replaced, but the source sent neither a record nor a state for it; what is stored is kept."
     if report.airbyte_points_left:
         yield f"points of Airbyte's own Qdrant connector are kept, because {_why_kept(report)}."
+
+
+def _skipped(count: int, because: str) -> str:
+    return f"{counted(count, 'record')} {because} and {'was' if count == 1 else 'were'} skipped"
 
 
 def _why_kept(report: StreamReport) -> str:

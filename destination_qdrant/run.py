@@ -56,8 +56,17 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("spec", help="print the specification of the configuration")
     check = commands.add_parser("check", help="try a configuration without changing anything")
-    write = commands.add_parser("write", help="write the Airbyte messages on standard input")
-    plan = commands.add_parser("plan", help="tell what `write` would embed, and write and embed nothing")
+    write = commands.add_parser(
+        "write",
+        help="write the Airbyte messages on standard input",
+        description="Write the Airbyte messages that come on standard input, a line each.",
+    )
+    plan = commands.add_parser(
+        "plan",
+        help="tell what `write` would embed of the same input, and write and embed nothing",
+        description="Tell what `write` would embed of the Airbyte messages that come on standard input, a line each; write and "
+        "embed nothing. The exit code is 1 where the sync would fail.",
+    )
     for command in (check, write, plan):
         command.add_argument("--config", required=True, help="the configuration, a JSON file")
     for command in (write, plan):
@@ -113,7 +122,7 @@ def _plan(arguments: argparse.Namespace, out: MessageWriter) -> int:
     aside = TextWriter(sys.stderr.buffer)
     try:
         raw_config, raw_catalog, source = _inputs(arguments, out, aside)
-        table = plan(
+        told = plan(
             raw_config,
             raw_catalog,
             source,
@@ -126,8 +135,9 @@ def _plan(arguments: argparse.Namespace, out: MessageWriter) -> int:
         return _fail(aside, error)
     except Exception as error:  # noqa: BLE001 -- a bug, told in a sentence too
         return _fail(aside, _unknown(error))
-    out.log("INFO", table)
-    return 0
+    for line in told.lines:
+        out.log("INFO", line)
+    return int(told.would_fail)
 
 
 _COMMANDS = {"spec": _spec, "check": _check, "write": _write, "plan": _plan}

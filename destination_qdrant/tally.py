@@ -1,4 +1,4 @@
-"""What was done for a stream, in numbers that add up (pure)."""
+"""What was done for a stream, in numbers that add up, and how a number of things is said (pure)."""
 
 from __future__ import annotations
 
@@ -26,3 +26,8 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         """Both together."""
         return Tally(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 record`, `1,234 records`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +44,20 @@ def provided(provider: ProviderServer, model: str = "some-model") -> Json:
     }
 
 
-def table(finished: Finished) -> dict[str, dict[str, str]]:
+def table(finished: Finished, *, code: int = 0) -> dict[str, dict[str, str]]:
     """The rows by name, each by column."""
-    assert (finished.code, finished.stderr) == (0, "")
+    assert (finished.code, finished.stderr) == (code, "")
     head, *rows = finished.stdout.decode().split("\n\n")[0].strip().splitlines()
-    columns = head.split()[1:]
+    columns = re.split(" {2,}", head)[1:]
     cells = [row.rsplit(maxsplit=len(columns)) for row in rows]
     return {name: dict(zip(columns, values, strict=True)) for name, *values in cells}
 
 
-def numbers(finished: Finished, name: str = "in total") -> dict[str, int]:
-    """What is not zero in a row."""
-    return {column: int(cell) for column, cell in table(finished)[name].items() if cell != "0"}
+def numbers(finished: Finished, name: str = "in total", *, code: int = 0) -> dict[str, int]:
+    """What is not zero in a row, whose parts add up."""
+    found = Counter({column: int(cell) for column, cell in table(finished, code=code)[name].items()})
+    assert found["records"] == sum(found[kind] for kind in ("written", "unchanged", "older", "skipped", "deleted"))
+    return dict(+found)
 
 
 def notes(finished: Finished) -> str:
@@ -81,7 +85,7 @@ def test_a_plan_tells_what_a_sync_then_does(quick_connector: Connector, target: 
 
     before = run("plan", MESSAGES)
 
-    assert numbers(before) == {"records": 6, "skipped": 1, "chunks": 5, "reused": 2, "embedded": 3}
+    assert numbers(before) == {"records": 6, "written": 5, "skipped": 1, "chunks": 5, "reused": 2, "embedded": 3}
     assert numbers(before, "docs")["records"] == 3
     assert "The collection does not exist yet, so all is new." in notes(before)
     assert target.points() is None
@@ -96,13 +100,14 @@ def test_a_plan_tells_what_a_sync_then_does(quick_connector: Connector, target: 
 
     assert numbers(again, "docs") == {
         "records": 3,
+        "written": 1,
         "unchanged": 1,
         "skipped": 1,
-        "chunks": 2,
+        "chunks": 1,
         "embedded": 1,
     }
-    assert numbers(again, "news") == {"records": 3, "chunks": 3, "reused": 3}
-    assert notes(again) == "Stream 'docs': 1 records had no text in text and were skipped.\n"
+    assert numbers(again, "news") == {"records": 3, "written": 3, "chunks": 3, "reused": 3}
+    assert notes(again) == "Stream 'docs': 1 record had no text in text and was skipped.\n"
     assert target.points() == stored
     assert "5 chunks (1 embedded, 3 reused)" in "".join(run("write", CHANGED).log)
 
@@ -132,7 +137,7 @@ def test_a_price_makes_it_an_estimate_of_the_cost(connector: Connector, tmp_path
         ran = subprocess.run(command, input=jsonl(*MESSAGES), capture_output=True, check=False, timeout=60)
     total = table(Finished(ran.returncode, ran.stdout, ran.stderr.decode()))["in total"]
 
-    assert (total["embedded"], total["tokens"], total["cost"]) == ("3", "9", "1.8000")
+    assert (total["embedded"], total["tokens to embed"], total["cost"]) == ("3", "9", "1.8000")
 
 
 def test_a_model_that_is_free_has_no_cost(connector: Connector, tmp_path: Path) -> None:
@@ -162,8 +167,14 @@ def test_a_collection_of_another_model_counts_as_empty_and_the_plan_says_that_a_
         assert quick_connector.run("write", jsonl(*MESSAGES), config=one, catalog=CATALOG).code == 0
         finished = quick_connector.run("plan", jsonl(*MESSAGES), config=other, catalog=CATALOG)
 
-    assert numbers(finished)["embedded"] == 3
+        config_of_unknown_length = config(indexing, **provided(provider, "unheard-of") | {"dimensions": None})
+        unknown = quick_connector.run("plan", jsonl(*MESSAGES), config=config_of_unknown_length, catalog=CATALOG)
+
+    assert numbers(finished, code=1)["embedded"] == 3
     assert "A sync would fail, so all counts as new: The collection holds vectors of" in notes(finished)
+    assert "/other (8 dimensions): they cannot" in notes(finished)
+    assert numbers(unknown, code=1)["embedded"] == 3
+    assert "/unheard-of (unknown dimensions): they cannot" in notes(unknown)
 
 
 def test_without_the_index_over_texts_their_reuse_is_not_told(quick_connector: Connector) -> None:
@@ -174,8 +185,8 @@ def test_without_the_index_over_texts_their_reuse_is_not_told(quick_connector: C
         target.ask("DELETE", "/index/_ab_content_hash?wait=true")
         finished = quick_connector.run("plan", jsonl(*MESSAGES), **files)
 
-    assert numbers(finished, "docs") == {"records": 3, "unchanged": 2, "skipped": 1, "chunks": 2}
-    assert numbers(finished, "news") == {"records": 3, "chunks": 3, "reused": 1, "embedded": 2}
+    assert numbers(finished, "docs") == {"records": 3, "unchanged": 2, "skipped": 1}
+    assert numbers(finished, "news") == {"records": 3, "written": 3, "chunks": 3, "reused": 1, "embedded": 2}
     assert "What could be reused of news could not be told" in notes(finished)
 
 
@@ -189,6 +200,63 @@ def test_in_a_collection_without_our_indexes_nothing_is_looked_for(quick_connect
     assert numbers(finished)["embedded"] == 3
     assert "What is stored could not be told, so all counts as new" in notes(finished)
     assert scrolled == []
+
+
+@pytest.mark.parametrize(
+    ("management", "code", "told"),
+    [
+        ("create_if_missing", 0, "The shard key in indexing.shard_key does not exist yet, so all is new.\n"),
+        ("must_exist", 1, "A sync would fail, so all counts as new: Qdrant at"),
+    ],
+)
+def test_a_shard_that_does_not_exist_yet_is_empty(
+    quick_connector: Connector, management: str, code: int, told: str
+) -> None:
+    with WireDouble(distributed=True) as double:
+        indexing = ServerTarget(double.url).indexing()
+        here = config(indexing | {"shard_key": "here"})
+        elsewhere = config(indexing | {"shard_key": "elsewhere", "collection_management": management})
+        assert quick_connector.run("write", jsonl(*MESSAGES), config=here, catalog=CATALOG).code == 0
+        finished = quick_connector.run("plan", jsonl(*MESSAGES), config=elsewhere, catalog=CATALOG)
+
+    assert numbers(finished, code=code)["embedded"] == 3
+    assert notes(finished).startswith(told)
+    assert "indexing.shard_key" in notes(finished)
+
+
+def test_what_is_odd_about_the_input_is_told_by_plan_and_by_write(quick_connector: Connector, tmp_path: Path) -> None:
+    """A text that is cut, a field that is misspelt, versions that are older, and a name that a terminal would obey."""
+    name = "docs\x1b]0;mine\x07"
+    schema = {"properties": {"id": {}, "text": {}}}
+    processing = {
+        "chunk_size": 8,
+        "text_splitter": {"mode": "none"},
+        "text_format": {"mode": "template", "template": "{titel}: {text}"},
+        "records_without_text": "store",
+    }
+    files = {
+        "config": {**config(EmbeddedTarget(tmp_path).indexing()), "processing": processing},
+        "catalog": {"streams": [{**DOCS, "stream": {"name": name, "json_schema": schema}}]},
+    }
+    stdin = jsonl(record(name, 1, "older"), record(name, 1, "word " * 20), record(name, 2, ""))
+    planned = quick_connector.run("plan", stdin, **files)
+    written = quick_connector.run("write", stdin, **files)
+
+    assert b"\x1b" not in planned.stdout
+    assert numbers(planned) == {"records": 3, "written": 2, "older": 1, "chunks": 2, "embedded": 1}
+    assert set(table(planned)) == {r"docs\x1b]0;mine\x07", "in total"}
+    assert "Chunks that have no text, or whose vector came with their record: 1.\n" in notes(planned)
+    for told in (notes(planned), "".join(written.log)):
+        assert "no text comes from them: titel (in 'docs" in told
+        assert "1 record had more text than processing.chunk_size or the model allows" in told
+
+
+def test_the_help_says_where_messages_come_from(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("plan", "write"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+
+        assert "messages that come on standard input" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(
@@ -219,7 +287,7 @@ def test_secrets_are_masked_for_people_too(quick_connector: Connector, tmp_path:
     failed = quick_connector.run("plan", jsonl(record(secret, 1, "one")), **files)
 
     assert "A sync would fail, so all counts as new: The collection does not exist in Qdrant at" in notes(told)
-    assert failed.code == 1
+    assert (told.code, failed.code) == (1, 1)
     assert secret not in notes(told) + failed.stderr
 
 

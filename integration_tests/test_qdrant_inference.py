@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ from targets import ServerTarget
 from wire_double import WireDouble
 
 from destination_qdrant.errors import ConfigError, PointRefusedError, TransientError
-from destination_qdrant.qdrant.base import Point, VectorSchema, Where
+from destination_qdrant.qdrant.base import Point, PointId, VectorSchema, Where
 from destination_qdrant.qdrant.server.access import Access
 from destination_qdrant.qdrant.server.store import Patience, ServerStore, open_server
 from destination_qdrant.retry import RetryPolicy
@@ -96,6 +96,10 @@ def _place(request: pytest.FixtureRequest) -> Iterator[Place]:
         yield Place(url, service, transport == "grpc", [], f"test-{secrets.token_hex(8)}")
 
 
+def vectors(store: ServerStore, ids: Sequence[int], name: str = UNNAMED) -> dict[PointId, Dense]:
+    return {point_id: found.vector for point_id, found in store.retrieve_vectors(ids, name).items()}
+
+
 # ----------------------------------------------------------------------------------------------------------
 # Writing
 
@@ -108,7 +112,7 @@ def test_texts_land_as_the_vectors_that_the_server_makes_of_them(place: Place) -
     store.upsert([point(1, "one"), Point(2, {UNNAMED: own}, {}), point(3, "três 🧩"), point(4, "one")])
 
     assert store.notes == ()
-    assert store.retrieve_vectors([1, 2, 3, 4], UNNAMED) == {
+    assert vectors(store, [1, 2, 3, 4]) == {
         1: embedded("one"),
         2: own,
         3: embedded("três 🧩"),
@@ -122,8 +126,8 @@ def test_a_named_vector_is_made_beside_one_that_was_sent(place: Place) -> None:
 
     store.upsert([Point(1, {"text": small("one"), "title": Dense.of([1, 2])}, {})])
 
-    assert store.retrieve_vectors([1], "text") == {1: embedded("one")}
-    assert store.retrieve_vectors([1], "title") == {1: Dense.of([1, 2])}
+    assert vectors(store, [1], "text") == {1: embedded("one")}
+    assert vectors(store, [1], "title") == {1: Dense.of([1, 2])}
 
 
 def test_no_request_has_more_texts_than_a_server_embeds_in_time(place: Place) -> None:
@@ -155,7 +159,7 @@ def test_a_rate_limit_and_an_outage_of_the_service_are_waited_out(place: Place) 
     store.upsert([point(1, "one")])
 
     assert place.naps[:1] == [3]
-    assert store.retrieve_vectors([1], UNNAMED) == {1: embedded("one")}
+    assert vectors(store, [1]) == {1: embedded("one")}
 
 
 def test_an_outage_of_the_service_that_lasts_is_transient(place: Place) -> None:

@@ -23,6 +23,7 @@ from destination_qdrant.documents import (
     Operation,
     Skip,
     Upsert,
+    fields_without_column,
     missing_text_fields,
 )
 from destination_qdrant.errors import ConfigError
@@ -818,6 +819,41 @@ def test_fields_of_a_template_are_text_fields(template: str, fields: list[str], 
 
     assert (error is None) == (not told)
     assert error is None or f"None of the text fields {told}" in error.message
+
+
+SCHEMA = {"properties": {"title": {"type": "string"}, "body": {"type": "string"}, "user": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("template", "fields", "told"),
+    [
+        ("{titel}: {body}", [], "titel"),
+        ("{titel} {user.name}: {chunk}", [], "titel"),
+        ("{.titel}: {chunk}", ["bdy", "body"], "bdy (in 'users'), .titel"),
+        ("{title}: {body}", ["of no matter"], ""),
+        ("{title}: {chunk}", [], ""),
+        (None, ["title", "bdy"], "bdy"),
+        (None, ["title", "user.name"], ""),
+        (None, [], ""),
+    ],
+)
+def test_fields_that_the_schema_does_not_have_are_told(template: str | None, fields: list[str], told: str) -> None:
+    form = {"text_format": {"mode": "template", "template": template}} if template else {}
+    found = fields_without_column([stream_of(config_of(text_fields=fields, **form), schema=SCHEMA)])
+
+    assert found.startswith(
+        f"By the schema no record has these fields, so no text comes from them: {told} (in 'users'); if"
+    ) == bool(told)
+    assert bool(found) == bool(told)
+
+
+@pytest.mark.parametrize("schema", [{}, {"properties": {}}, {"type": "object", "properties": {"body": {}, "bdy": {}}}])
+def test_a_text_field_that_one_of_the_streams_may_have_is_not_told(schema: Json) -> None:
+    config = config_of(text_fields=["body", "bdy"])
+    streams = [stream_of(config, schema=SCHEMA), stream_of(config, schema=schema)]
+
+    assert fields_without_column(streams) == ""
+    assert fields_without_column(streams[:1])
 
 
 def test_missing_text_fields_are_told_with_the_fields_there_are() -> None:

@@ -23,13 +23,14 @@ from memory_store import MemoryStore
 from destination_qdrant import lines as lines_module
 from destination_qdrant.batching import BatchBounds
 from destination_qdrant.catalog import Catalog
+from destination_qdrant.chunking import Chunk
 from destination_qdrant.config import parse_config
-from destination_qdrant.documents import DocumentReader
+from destination_qdrant.documents import Document, DocumentReader
 from destination_qdrant.embedding.base import Usage
 from destination_qdrant.embedding.fake import DIMENSIONS
 from destination_qdrant.errors import ConfigError, ConnectorError, SystemFault, TransientError
 from destination_qdrant.lines import StdinLines
-from destination_qdrant.pipeline import Bounds, Plan, Source, sync
+from destination_qdrant.pipeline import Bounds, Parts, Source, sync
 from destination_qdrant.points import GENERATION_ID, NAMESPACE, RUN_ID, STREAM
 from destination_qdrant.protocol import Descriptor, MessageWriter
 from destination_qdrant.qdrant.base import Point, Where
@@ -124,18 +125,18 @@ class Stage:
         self.out = Output(self.store)
         self.embedder = Asked()
 
-    def plan(self, of: Catalog = USERS, *, bounds: Bounds | None = None, airbyte: Iterable[Descriptor] = ()) -> Plan:
+    def parts(self, of: Catalog = USERS, *, bounds: Bounds | None = None, airbyte: Iterable[Descriptor] = ()) -> Parts:
         site = Site(self.store, self.embedder, FORM, DIMENSIONS, frozenset(airbyte))
         readers = {stream.descriptor: DocumentReader(stream, config()) for stream in of.streams}
-        return Plan(of, site, MessageWriter(self.out), readers, words, bounds or _bounds())
+        return Parts(of, site, MessageWriter(self.out), readers, words, bounds or _bounds())
 
     def run(self, lines: Iterable[bytes], of: Catalog = USERS, **options: Any) -> Lines:
         source = Lines(lines)
-        sync(source, self.plan(of, **options))
+        sync(source, self.parts(of, **options))
         return source
 
     def start(self, source: Source, of: Catalog = USERS, **options: Any) -> Running:
-        return Running(source, self.plan(of, **options))
+        return Running(source, self.parts(of, **options))
 
     def texts(self) -> list[str]:
         return sorted(payload["text"] for payload in self.store.payloads())
@@ -144,16 +145,16 @@ class Stage:
 class Running:
     """A sync on a thread of its own."""
 
-    def __init__(self, source: Source, plan: Plan) -> None:
+    def __init__(self, source: Source, parts: Parts) -> None:
         self._source = source
-        self._plan = plan
+        self._parts = parts
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         try:
-            sync(self._source, self._plan)
+            sync(self._source, self._parts)
         except BaseException as error:  # noqa: BLE001 -- raised again in the test
             self._error = error
 
@@ -611,7 +612,7 @@ def test_what_another_batch_has_stored_is_acknowledged_although_one_fails(stage:
 
     stage.store.on_upsert = upsert
     with pytest.raises(TransientError, match="first"):
-        sync(source, stage.plan())
+        sync(source, stage.parts())
     _until(_no_workers)
 
     assert 1 in {payload["id"] for payload in stage.store.payloads()}
@@ -661,7 +662,7 @@ def test_the_first_of_several_failures_is_raised(stage: Stage) -> None:
 
     stage.store.on_upsert = upsert
     with pytest.raises(TransientError, match="first"):
-        sync(source, stage.plan(bounds=_bounds(linger_seconds=0)))
+        sync(source, stage.parts(bounds=_bounds(linger_seconds=0)))
     _until(_no_workers)
 
 
@@ -721,7 +722,7 @@ def test_a_line_that_fails_the_sync_still_lets_earlier_records_be_acknowledged(
     source = Lines([_record(1), _state(1), line, _record(2), _state(2)])
 
     with pytest.raises(error, match=message):
-        sync(source, stage.plan(OVERWRITE, bounds=_bounds(points=100)))
+        sync(source, stage.parts(OVERWRITE, bounds=_bounds(points=100)))
     assert stage.out.states == [1]
     assert len(stage.store.points) == 1
     assert source.taken == 3
@@ -759,7 +760,7 @@ def test_a_line_beyond_the_longest_fails_the_sync_with_its_number(
     write(_record(1) + _state(1) + _record(2, "x" * 1000))
 
     with pytest.raises(SystemFault, match="Line 3 of the input is longer than 64 MiB"):
-        sync(source, stage.plan())
+        sync(source, stage.parts())
     assert stage.out.states == [1]
 
 
@@ -881,7 +882,7 @@ def test_records_without_text_are_counted_in_one_warning(stage: Stage) -> None:
 def test_skipped_records_of_a_stream_without_key_are_counted_too(stage: Stage) -> None:
     stage.run([_record(1, ""), _record(2)], APPEND)
 
-    assert "1 records had no text" in stage.out.log("WARN")
+    assert "1 record had no text in text and was skipped." in stage.out.log("WARN")
     assert "2 records (1 written, 1 skipped)" in stage.out.log("INFO")
 
 
@@ -905,11 +906,35 @@ def test_deleted_rows_without_a_vector_are_counted(stage: Stage) -> None:
         "indexing": {"url": "http://localhost:6333", "collection": "things", "auth_method": {"mode": "no_auth"}},
     }
     reader = DocumentReader(APPEND.streams[0], parse_config(raw, deployment_mode=""))
-    ordinary = stage.plan(APPEND)
-    plan = Plan(APPEND, ordinary.site, ordinary.out, {Descriptor(None, "users"): reader}, words)
-    sync(Lines([record_line("users", id=1, _ab_cdc_deleted_at="2026-01-01")]), plan)
+    ordinary = stage.parts(APPEND)
+    parts = Parts(APPEND, ordinary.site, ordinary.out, {Descriptor(None, "users"): reader}, words)
+    sync(Lines([record_line("users", id=1, _ab_cdc_deleted_at="2026-01-01")]), parts)
 
-    assert "1 records of deleted rows carry no vector and were skipped." in stage.out.log("WARN")
+    assert "1 record of deleted rows had no vector and was skipped." in stage.out.log("WARN")
+
+
+def test_records_without_the_end_of_their_text_are_counted(stage: Stage) -> None:
+    def split(document: Document) -> tuple[Chunk, ...]:
+        return tuple(Chunk(each.index, each.text, truncated=each.text == "long") for each in words(document))
+
+    sync(Lines([_record(1, "a long b"), _record(2, "short"), _record(3, "long")]), replace(stage.parts(), split=split))
+
+    assert "Stream 'users': 2 records had more text than processing.chunk_size or the model allows" in stage.out.log(
+        "WARN"
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ([b"hello\n", b"[1]\n"], "2 input lines were not JSON objects and were"),
+        ([b"x\n"], "1 input line was not a JSON object and was"),
+    ],
+)
+def test_lines_that_are_no_messages_are_counted(stage: Stage, lines: list[bytes], told: str) -> None:
+    stage.run(lines)
+
+    assert stage.out.log("WARN") == f"{told} passed over."
 
 
 def test_lines_that_are_no_messages_are_counted_and_blank_ones_are_not(stage: Stage) -> None:
@@ -954,11 +979,11 @@ def test_several_streams_are_told_in_total_too(stage: Stage) -> None:
 
     assert stage.out.log("INFO").splitlines() == [
         (
-            "Stream 'users': 1 records (1 written), 1 points written, 0 older points removed; 1 chunks (1 embedded); "
-            "1 tokens embedded."
+            "Stream 'users': 1 record (1 written), 1 point written, 0 older points removed; 1 chunk (1 embedded); "
+            "1 token embedded."
         ),
         (
-            "Stream 'orders': 1 records (1 written), 2 points written, 0 older points removed; 2 chunks (2 embedded); "
+            "Stream 'orders': 1 record (1 written), 2 points written, 0 older points removed; 2 chunks (2 embedded); "
             "2 tokens embedded."
         ),
         (
@@ -973,7 +998,7 @@ def test_the_requests_to_the_provider_are_told_in_total(stage: Stage) -> None:
     stage.run([_record(1)])
 
     in_total = stage.out.log("INFO").splitlines()[-1]
-    assert in_total.startswith("In total: 1 records (1 written), ")
+    assert in_total.startswith("In total: 1 record (1 written), ")
     assert in_total.endswith("; 3 embedding requests; rate limits held requests back for 20 s in all.")
 
 
@@ -1005,7 +1030,7 @@ def test_progress_is_told_while_the_reader_is_held_up_and_while_batches_drain(st
     _until(lambda: len(_progress(stage)) > seen + 1)
 
     assert _progress(stage)[-1] == (
-        "Progress: 5 records read, 1 done (0.0 a second); 1 chunks embedded, 4 tokens embedded; "
+        "Progress: 5 records read, 1 done (0.0 a second); 1 chunk embedded, 4 tokens embedded; "
         "1 of 8 embedding requests in flight; 2 batches in flight; mostly waiting for the embedding provider."
     )
 
@@ -1017,7 +1042,7 @@ def test_progress_is_told_while_the_source_is_silent(stage: Stage, stdin: Any) -
     source, write, end = stdin
     running = stage.start(source, bounds=replace(_bounds(), **OFTEN))
     write(_record(1) + _state(1))
-    told = "Progress: 1 records read, 0 done (0.0 a second); mostly waiting for the source."
+    told = "Progress: 1 record read, 0 done (0.0 a second); mostly waiting for the source."
     _until(lambda: told in _progress(stage))
     end()
     running.end()
@@ -1027,9 +1052,7 @@ def test_progress_is_told_while_the_source_is_silent(stage: Stage, stdin: Any) -
 
 def test_progress_is_told_during_a_long_removal(stage: Stage) -> None:
     _earlier(stage)
-    told = (
-        "Progress: 1 records read, 1 done (0.0 a second); 1 chunks embedded, 4 tokens embedded; removing older points."
-    )
+    told = "Progress: 1 record read, 1 done (0.0 a second); 1 chunk embedded, 4 tokens embedded; removing older points."
 
     class Slow(MemoryStore):
         def delete_where(self, where: Where, on_progress: Callable[[int], object] = lambda _: None) -> None:
@@ -1051,7 +1074,7 @@ def test_nothing_is_told_after_the_last_message(stage: Stage, *, fails: bool) ->
         stage.run(lines, bounds=replace(_bounds(), **OFTEN))
 
     assert not any(thread.name == "progress" for thread in threading.enumerate())
-    assert fails or stage.out.log("INFO").splitlines()[-1].startswith("Stream 'users': 1 records")
+    assert fails or stage.out.log("INFO").splitlines()[-1].startswith("Stream 'users': 1 record")
 
 
 # ----------------------------------------------------------------------------------------------------------

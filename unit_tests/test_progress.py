@@ -46,6 +46,16 @@ def test_what_is_zero_or_unknown_is_left_out() -> None:
     assert progress(START, replace(START, at=130.0)) == "Progress: 0 records read, 0 done (0.0 a second)."
 
 
+def test_one_of_each_is_told_in_the_singular() -> None:
+    tally = Tally(embedded=1, reused=1, unchanged=1, tokens=1)
+    now = replace(START, at=130.0, read=1, done=1, tally=tally, usage=Usage(limit=1), batches=1)
+
+    assert progress(START, now) == (
+        "Progress: 1 record read, 1 done (0.0 a second); 1 chunk embedded, 1 chunk reused, 1 record unchanged, 1 token "
+        "embedded; 0 of 1 embedding request in flight; 1 batch in flight."
+    )
+
+
 def test_a_slow_rate_has_a_digit_behind_the_point() -> None:
     now = replace(START, at=130.0, read=50, done=45)
 

@@ -19,6 +19,7 @@ from destination_qdrant.protocol import (
     Record,
     State,
     StreamStatus,
+    TextWriter,
     UnreadableLine,
     exact_data,
     read_message,
@@ -610,6 +611,25 @@ def test_a_state_is_never_masked() -> None:
     MessageWriter(pipe, Redactor(["5"])).state(b'{"id":5}')
 
     assert pipe.sent == b'{"id":5}\n'
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("plain, größer, 日本 🧑", "plain, größer, 日本 🧑"),
+        ("\x1b]0;mine\x07 \x1b[2J", r"\x1b]0;mine\x07 \x1b[2J"),
+        ("a\nb\r\tc\x85\u2028", r"a\nb\r\tc\x85\u2028"),
+        ("\u202eabc\x9b31m", r"\u202eabc\x9b31m"),
+        ("\ud800", "?"),
+    ],
+)
+def test_a_terminal_gets_nothing_that_it_would_obey(said: str, shown: str) -> None:
+    pipe = Pipe()
+    writer = TextWriter(pipe)
+    writer.log("WARN", said)
+    writer.error(SystemFault(said), said)
+
+    assert pipe.getvalue().decode() == f"{shown}\n{shown}\n"
 
 
 def test_a_long_outcome_of_a_check_is_cut_to_what_the_platform_takes() -> None:

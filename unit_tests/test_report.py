@@ -40,6 +40,14 @@ MANY = Numbers(
 )
 
 
+def test_one_of_each_is_told_in_the_singular() -> None:
+    one = Numbers({Outcome.WRITTEN: 1}, tally=Tally(chunks=1, points=1, embedded=1, tokens=1), removed=1)
+
+    assert summary(one) == (
+        "1 record (1 written), 1 point written, 1 older point removed; 1 chunk (1 embedded); 1 token embedded."
+    )
+
+
 def test_everything_is_told_with_its_number() -> None:
     assert summary(MANY) == (
         "1,249 records (1,200 written, 34 unchanged, 2 deleted, 5 older than what is stored or repeated, 7 skipped, "
@@ -58,6 +66,7 @@ def test_everything_is_told_with_its_number() -> None:
         (Outcome.SKIPPED, {"no_text": 2}, "skipped"),
         (Outcome.SKIPPED, {"deleted": 2}, "skipped"),
         (Outcome.WRITTEN, {"no_key": 2}, "written"),
+        (Outcome.WRITTEN, {"truncated": 2}, "written"),
     ],
 )
 def test_what_did_not_happen_is_not_told(outcome: Outcome, skipped: Mapping[str, int], told: str) -> None:
@@ -94,7 +103,7 @@ def test_the_total_adds_streams_up_and_tells_what_the_provider_was_asked() -> No
         (1, Usage(), None),
         (0, Usage(), None),
         (2, Usage(), "In total: 0 records, 0 points written, 0 older points removed."),
-        (1, Usage(1), "In total: 0 records, 0 points written, 0 older points removed; 1 embedding requests."),
+        (1, Usage(1), "In total: 0 records, 0 points written, 0 older points removed; 1 embedding request."),
     ],
 )
 def test_a_total_is_told_where_it_says_more_than_the_streams(streams: int, usage: Usage, told: str | None) -> None:
@@ -127,14 +136,23 @@ ALL_FIELDS = DestinationStream(
     ("report", "warning"),
     [
         (report_of(skipped={"no_text": 1234}), "1,234 records had no text in text and were skipped."),
-        (report_of(ALL_FIELDS, skipped={"no_text": 1}), "1 records had no text in any field and were skipped."),
+        (report_of(ALL_FIELDS, skipped={"no_text": 1}), "1 record had no text in any field and was skipped."),
         (
             report_of(skipped={"no_key": 1234}),
             "1,234 records had only empty primary key columns; each is stored by its content and replaces no other record.",
         ),
         (
             report_of(skipped={"deleted": 1234}),
-            "1,234 records of deleted rows carry no vector and were skipped.",
+            "1,234 records of deleted rows had no vector and were skipped.",
+        ),
+        (report_of(skipped={"no_text": 1}), "1 record had no text in text and was skipped."),
+        (report_of(skipped={"deleted": 1}), "1 record of deleted rows had no vector and was skipped."),
+        (
+            report_of(skipped={"truncated": 1234}),
+            (
+                "1,234 records had more text than processing.chunk_size or the model allows, and only its beginning is embedded, "
+                "because processing.text_splitter is none: split such texts, raise the chunk size, or choose other text fields."
+            ),
         ),
         (report_of(pending=True), "was to be replaced but is not complete; nothing was removed."),
         (

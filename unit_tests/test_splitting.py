@@ -64,6 +64,17 @@ def test_each_chunk_gets_the_template_around_it() -> None:
     assert {each.text[:4] for each in found} == {"T: w"}
 
 
+@pytest.mark.parametrize("form", [None, {"mode": "values"}, AROUND])
+def test_headings_behind_the_name_of_a_field_are_in_the_path(form: Json | None) -> None:
+    """In the default form the first line of a text is `body: # Guide`."""
+    markdown = {"mode": "markdown", "split_level": 2, "heading_path": True}
+    processing = {"text_splitter": markdown, **({"text_format": form} if form else {})}
+    found = chunks({"body": f"# Guide\n\n{WORDS[:50]}\n\n## Install\n\n{WORDS[:50]}"}, **processing)
+
+    assert [each.text.removeprefix(": ").startswith("Guide") for each in found[1:]] == [True] * (len(found) - 1)
+    assert any("## Install" in each.text for each in found[1:])
+
+
 def test_a_document_without_text_is_one_chunk_without_text() -> None:
     assert chunks({"id": 1}, records_without_text="store") == (Chunk(0, ""),)
     assert chunks({"id": 1}, records_without_text="store", text_format=AROUND) == (Chunk(0, ""),)

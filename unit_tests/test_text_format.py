@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_qdrant.config import FieldsFormat, TemplateFormat, TextFormat, ValuesFormat
+from destination_qdrant.config.template import BadTemplate, parse
 from destination_qdrant.text_format import Said, TextReader, sources
 
 Json = dict[str, Any]
@@ -66,6 +67,14 @@ def test_a_template_is_filled_with_what_values_say(text: str, result: str) -> No
     }
 
     assert template(text, data, "of no matter") == Said(result)
+
+
+def test_a_template_has_a_bounded_number_of_fields() -> None:
+    """A field of a megabyte, named a thousand times, would be a gigabyte before it could be measured."""
+    assert len(parse("{a}" * 50).fields) == 50
+    with pytest.raises(BadTemplate, match="must not hold more than 50 fields"):
+        parse("{a}" * 51)
+    parse("{{a}}" * 51 + "{a}")
 
 
 @pytest.mark.parametrize("data", [{}, {"title": None, "body": " "}, {"other": "x"}, {"title": [], "body": {"a": None}}])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from .parts import (
     SHOWN,
@@ -46,13 +46,14 @@ class Requests(Part):
     batch_size: Annotated[int, Field(ge=1, le=2048), WHOLE] | None = Field(
         default=None,
         title="Texts in one request",
-        description="The most texts in one request. Empty: as many as the provider takes.",
+        description="The most texts in one request; never more than the points in one request under Qdrant. Empty: what "
+        "suits the provider.",
         examples=[96],
     )
     batch_tokens: Annotated[int, Field(ge=1, le=10_000_000), WHOLE] | None = Field(
         default=None,
         title="Tokens in one request",
-        description="The most tokens in one request, all texts together. Empty: as many as the provider takes.",
+        description="The most tokens in one request, all texts together. Empty: what suits the provider.",
         examples=[16_000],
     )
     timeout: Annotated[int, Field(ge=1, le=3600), WHOLE] = Field(
@@ -69,13 +70,13 @@ class Requests(Part):
     requests_per_minute: Annotated[int, Field(ge=1), WHOLE] | None = Field(
         default=None,
         title="Requests per minute",
-        description="Never send more than this. Empty: as fast as the provider allows.",
+        description="How many requests this connection may send in a minute. Empty: as fast as the provider allows.",
         examples=[500],
     )
     tokens_per_minute: Annotated[int, Field(ge=1), WHOLE] | None = Field(
         default=None,
         title="Tokens per minute",
-        description="Never send more than this. Empty: as fast as the provider allows.",
+        description="How many tokens this connection may send in a minute. Empty: as fast as the provider allows.",
         examples=[1_000_000],
     )
 
@@ -98,7 +99,7 @@ class OpenAI(Choice):
         "(text-embedding-ada-002 if that was Airbyte's connector), and a new one gets text-embedding-3-small. "
         "Vectors of different models cannot be compared, so keep the model for as long as you keep the collection.",
         examples=["text-embedding-3-small", "text-embedding-3-large", "text-embedding-ada-002"],
-        json_schema_extra={"default": "text-embedding-3-small", **SHOWN},
+        json_schema_extra=SHOWN,
     )
     dimensions: ShownDimensions | None = Field(
         default=None, title="Vector size", description=_SHORTER_VECTORS, examples=[512, 1536]
@@ -133,8 +134,8 @@ class AzureOpenAI(Choice):
     model_name: OptionalText = Field(
         default=None,
         title="Model",
-        description="The model behind the deployment. With it, the vector size is known without asking, and a deployment "
-        "that gets another model later is noticed.",
+        description="The model behind the deployment. With it, the vector size is known without asking, and all "
+        "deployments of the model count as one. Set it before the first sync, or not at all.",
         examples=["text-embedding-3-small"],
     )
     dimensions: ShownDimensions | None = Field(
@@ -160,7 +161,8 @@ class OpenAICompatible(Choice):
         default="custom",
         title="Service",
         description="A known service fills in what is left empty here: its address, a model, and the limits of a "
-        "request. What you enter wins.",
+        "request. What you enter wins. Ollama and TEI are looked for on the machine or in the container that the "
+        "connector runs in: enter their address.",
         json_schema_extra=SHOWN,
     )  # fmt: skip
     base_url: OptionalUrl = Field(
@@ -187,7 +189,8 @@ class OpenAICompatible(Choice):
     dimensions: Dimensions | None = Field(
         default=None,
         title="Vector size",
-        description="How many numbers the model returns for a text. Empty: found out by embedding a short text.",
+        description="How many numbers the model returns for a text. Empty: found out by embedding a short text. To shorten "
+        "vectors, also ask for the vector size.",
         examples=[384, 768, 1536],
         json_schema_extra=SHOWN,
     )
@@ -207,14 +210,15 @@ class OpenAICompatible(Choice):
     extra_body: OptionalText = Field(
         default=None,
         title="More fields of a request",
-        description="A JSON object whose fields are sent with each request.",
+        description="A JSON object whose fields are sent with each request. It is shown to whoever sees this form: no "
+        "place for keys.",
         examples=['{"input_type": "document"}'],
     )
     max_text_tokens: Annotated[int, Field(ge=1, le=10_000_000), WHOLE] | None = Field(
         default=None,
         title="Tokens in one text",
-        description="The longest text the model takes; chunks are kept below it. Empty: as known of the model, or else "
-        "the chunk size.",
+        description="The longest text the model takes, counted as the chunk size is: leave a margin where the model counts "
+        "otherwise. Empty: as known of the model, or else the chunk size.",
         examples=[512, 8192],
     )
     requests: Requests = _requests()
@@ -231,7 +235,17 @@ class OpenAICompatible(Choice):
         own = sorted(_OWN_IN_BODY & parsed.keys())
         if own:
             raise problem(f"must not hold {' and '.join(own)}, which the connector itself sends")
+        try:
+            json.dumps(parsed, allow_nan=False, ensure_ascii=False).encode()
+        except (ValueError, RecursionError):
+            raise problem("holds a number that is not finite, or a character that is not valid Unicode") from None
         return text
+
+    @model_validator(mode="after")
+    def _size_to_ask_for(self) -> OpenAICompatible:
+        if self.send_dimensions and self.dimensions is None:
+            raise problem("needs dimensions with send_dimensions: the vector size to ask for")
+        return self
 
     @property
     def parsed_extra_body(self) -> dict[str, Any] | None:
@@ -285,6 +299,13 @@ class Local(Choice):
         description="Folder with the model's files, as the connector sees it. With it nothing is downloaded.",
         examples=["/models/all-MiniLM-L6-v2"],
     )
+
+    @field_validator("model_path")
+    @classmethod
+    def _no_folder_on_cloud(cls, path: str | None, info: ValidationInfo) -> str | None:
+        if path is not None and (info.context or {}).get("cloud"):
+            raise problem("must be empty, because a folder cannot be used on Airbyte Cloud")
+        return path
 
 
 class QdrantInference(Choice):

@@ -296,7 +296,7 @@ class Indexing(Part):
         default=512,
         title="Points in one request",
         description="How many points one request may hold; a request also ends at some megabytes. Smaller requests are "
-        "easier on a small server, and show progress sooner.",
+        "easier on a small server, and show progress sooner; requests to the provider of embeddings hold no more texts.",
     )
     batch_megabytes: Annotated[int, Field(ge=1, le=64), WHOLE] | None = Field(
         default=None,

@@ -215,7 +215,7 @@ class Processing(Part):
         default=(),
         title="Text fields",
         description="Fields whose text is embedded; all fields when empty. Reach into objects with dots (user.name) "
-        "and into lists with a star (comments.*.text). Used for all streams; fields that a stream lacks are ignored.",
+        "and into lists with a star (comments.*.text). Fields that a stream lacks are ignored.",
         examples=["text", "user.name", "comments.*.text"],
         json_schema_extra=SHOWN,
     )

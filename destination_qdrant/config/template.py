@@ -12,6 +12,9 @@ from typing import Final
 
 CHUNK: Final = "chunk"
 
+#: A field that is named often multiplies a record before anything can be measured.
+_MOST_FIELDS: Final = 50
+
 #: A brace that is meant, a field, or a brace that nothing goes with.
 _PARTS = re.compile(r"(?P<brace>\{\{|\}\})|\{(?P<field>[^{}]*)\}|(?P<alone>[{}])")
 
@@ -56,6 +59,8 @@ def parse(text: str) -> Template:
     words[-1] += text[done:]
     if not fields:
         raise BadTemplate("must hold a field in braces, such as {title}, or all records would say the same")
+    if len(fields) > _MOST_FIELDS:
+        raise BadTemplate(f"must not hold more than {_MOST_FIELDS} fields")
     if fields.count(CHUNK) > 1:
         raise BadTemplate("must not hold {chunk} more than once")
     return Template(tuple(words), tuple(fields))

@@ -10,10 +10,10 @@ drain = pipeline._Run.drain  # noqa: SLF001 -- a mutant breaks what it likes
 
 def early(run: Any) -> None:
     """Remove what the end would remove, then go on as usual."""
-    for verdict in run._ends.verdicts(run._plan.site.form.run_id):  # noqa: SLF001 -- same
+    for verdict in run._ends.verdicts(run._parts.site.form.run_id):  # noqa: SLF001 -- same
         if verdict.stream.sync_mode == "overwrite":
             for where in verdict.remove:
-                run._plan.site.store.delete_where(where)  # noqa: SLF001 -- same
+                run._parts.site.store.delete_where(where)  # noqa: SLF001 -- same
     drain(run)
 
 
