@@ -199,6 +199,14 @@ def test_who_says_the_same_to_what_was_sent_after_the_hold_is_not_believed_any_m
     assert flow.hold_until == 21
 
 
+def test_an_allowance_that_fills_up_request_by_request_is_believed_each_time() -> None:
+    flow = Flow(8, POLICY)
+    for number in range(5):
+        assert flow.passed(_sent(flow, 10 * number), 10 * number, 10)
+
+    assert flow.hold_until == 50
+
+
 def test_an_allowance_that_is_used_up_once_more_is_believed() -> None:
     flow = Flow(8, POLICY)
     _pass(flow, _sent(flow), 0, hold_seconds=20)

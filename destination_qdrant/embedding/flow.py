@@ -5,8 +5,8 @@
     that were sent before the last halving: they all met the same one.
 2.  What a provider asks for (`Retry-After`), or says that it has left, holds back every request: a rate limit
     belongs to the account. Where it says nothing, the wait doubles from one refusal to the next.
-    What it says along with an answer holds for a minute at most. When what is sent after that passes and is told the
-    same, it is no longer believed: what an allowance really lacks, a refusal will say.
+    What it says along with an answer holds for a minute at most. When what is sent after a long hold passes and is told
+    the same, it is no longer believed: what an allowance really lacks, a refusal will say.
 3.  Whoever came first goes first, and a request that is repeated keeps its place, before those that were never sent.
     So none starves: in a run without this, one of 16 workers used up 50 tries while the others passed. A request that
     waits for a failure of its own to heal holds up nobody.
@@ -36,6 +36,8 @@ _PROOF: Final = 2
 
 #: What an answer says is left holds for so long: resets are misread, and some servers make them up.
 _LONGEST_HOLD: Final = MINUTE
+#: An allowance that fills up request by request is empty after each one, and says so in good faith, but soon filled.
+_SHORT_HOLD: Final = 10.0
 
 
 class Verdict(Enum):
@@ -189,11 +191,11 @@ class Flow:
         self._throttled_since = None
         self._unanswered_since = math.inf
         self._largest_passed = max(self._largest_passed, ticket.text_bytes)
-        is_told = hold_seconds > 0
-        if is_told and ticket.after_hold and self._has_held:
+        is_long = hold_seconds > _SHORT_HOLD
+        if is_long and ticket.after_hold and self._has_held:
             self._believes_answers = False
-        self._has_held = is_told
-        if not (is_told and self._believes_answers):
+        self._has_held = is_long
+        if not hold_seconds or (is_long and not self._believes_answers):
             return False
         # not longer than a refusal would be waited for: what comes after that is better heard from one
         self._hold(now + min(hold_seconds, _LONGEST_HOLD, self._policy.budget_seconds))
