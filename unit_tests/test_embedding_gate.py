@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from fake_time import Time
 
 from destination_qdrant.embedding.flow import Flow, Ticket, Verdict
 from destination_qdrant.embedding.gate import Gate, LargerThanLimit, Patience
@@ -585,21 +586,6 @@ def test_an_outage_is_over_when_nothing_waits_for_its_next_try() -> None:
 @dataclass
 class Answer:
     hold_seconds: float = 0.0
-
-
-@dataclass
-class Time:
-    """A clock that sleeping moves."""
-
-    now: float = 0.0
-    naps: list[float] = field(default_factory=list)
-
-    def sleep(self, seconds: float) -> None:
-        self.naps.append(seconds)
-        self.now += seconds
-
-    def patience(self) -> Patience:
-        return Patience(clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 1.0)
 
 
 def _nothing() -> None:

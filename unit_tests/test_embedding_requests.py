@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from fake_time import Time
 
 from destination_qdrant import config
 from destination_qdrant.embedding.packing import Run, Weighed
@@ -37,21 +38,6 @@ def _vectors(texts: Sequence[str]) -> list[Dense]:
 
 def _texts(count: int) -> list[str]:
     return [chr(ord("a") + number % 26) * (1 + number % 10) for number in range(count)]
-
-
-@dataclass
-class Time:
-    """A clock that sleeping moves."""
-
-    now: float = 0.0
-    naps: list[float] = field(default_factory=list)
-
-    def sleep(self, seconds: float) -> None:
-        self.naps.append(seconds)
-        self.now += seconds
-
-    def patience(self) -> Patience:
-        return Patience(clock=lambda: self.now, sleep=self.sleep, jitter=lambda: 1.0)
 
 
 @dataclass
