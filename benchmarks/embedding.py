@@ -141,7 +141,7 @@ def _write(folder: Path, target: EmbeddedTarget, url: str, workload: Workload) -
         path = folder / f"{option}.json"
         path.write_text(json.dumps(content))
         words += [f"--{option}", str(path)]
-    done = subprocess.run(words, input=lines(workload.texts), stdout=subprocess.PIPE, check=False)  # noqa: S603 -- same
+    done = subprocess.run(words, input=lines(workload.texts), stdout=subprocess.PIPE, check=False)  # noqa: S603 -- our own program, too
     ended = time.monotonic()
     if done.returncode:
         sys.exit(

@@ -43,7 +43,7 @@ def deliver(batch: Batch, site: Site) -> CommitReceipt:
         return _deliver(batch, site)
     except (PointRefusedError, TextRefusedError) as error:  # says already which record it is about
         raise ConfigError(error.message, detail=error.detail) from error
-    except ProviderError:  # it is about no record
+    except ProviderError:  # a part of the input would send the user to data that is good
         raise
     except (ConfigError, SystemFault) as error:
         raise error.at(batch.whereabouts()) from error
@@ -194,9 +194,10 @@ class _Tallies:
 
     def __init__(self, found: Survey) -> None:
         self.by_stream: dict[Descriptor, Tally] = {}
-        for entry in found.current:
-            unchanged = entry.position in found.unchanged
-            self._add(entry.stream.descriptor, Tally(chunks=len(found.placed[entry.position]), unchanged=unchanged))
+        for descriptor, same in by_stream(found.current).items():
+            chunks = sum(len(found.placed[entry.position]) for entry in same)
+            unchanged = sum(entry.position in found.unchanged for entry in same)
+            self._add(descriptor, Tally(chunks=chunks, unchanged=unchanged))
 
     def wrote(self, part: Sequence[Placed], embedded: Mapping[str, int]) -> None:
         """A part is written; `embedded` has the tokens of each text that the model was sent, by content hash."""

@@ -64,10 +64,6 @@ class PointRefusedError(ConfigError):
 class ProviderError(ConfigError):
     """The embedding provider refuses whatever it is sent: its key, quota, model or address has to be changed."""
 
-    def at(self, whereabouts: str) -> Self:  # noqa: ARG002 -- a part of the input would send the user to data that is good
-        """The same error."""
-        return self
-
 
 class TextRefusedError(ConfigError):
     """A provider does not take one text; `text` is that text, for finding its record and never shown."""

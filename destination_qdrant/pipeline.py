@@ -1,4 +1,4 @@
-"""The sync: messages in, stages in order, STATEs out. The only module that starts workers.
+"""The sync: messages in, stages in order, STATEs out. Nothing else starts deliveries.
 
 One reader on the main thread turns lines into operations and gathers them into batches.
 A small pool of workers delivers batches, several at once; one ordered ledger decides which STATE may leave.

@@ -216,7 +216,6 @@ def test_what_is_about_the_provider_is_about_no_part_of_the_input(status: int) -
     error = refused(Refusal(status), SERVICE)
 
     assert isinstance(error, ProviderError)
-    assert error.at("in line 3 of the input") is error
     with pytest.raises(ProviderError):
         check_dimensions([Dense.of([1, 2])], 3, SERVICE)
 
@@ -225,7 +224,7 @@ def test_what_is_about_the_provider_is_about_no_part_of_the_input(status: int) -
 def test_an_address_that_cannot_be_asked_is_about_no_part_of_the_input(address: str) -> None:
     error = misaddressed(Service("Service", key="k", model="m", address=address))
 
-    assert error.at("in line 3 of the input") is error
+    assert isinstance(error, ProviderError)
     assert error.message.startswith(address or "Service cannot be asked; check the network")
 
 
