@@ -20,7 +20,9 @@ STAMP = ".complete"
 #: Trust the machine's certificates; the second name is the one that older versions of uv know.
 UV_ENVIRONMENT = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}
 
-LOCKED = ("--require-hashes", "-r", str(LOCK))
+#: The lock is complete. Were it resolved again, pip would take the newest version of what is required with an extra, and
+#: then refuse it, because that one is not locked.
+LOCKED = ("--no-deps", "--require-hashes", "-r", str(LOCK))
 PROJECT = ("--no-deps", "--no-build-isolation", "-e", str(ROOT))
 
 

@@ -50,15 +50,14 @@ def client_python() -> str:
 def install(name: str, target: Path, python: str) -> None:
     """Build one environment, with uv when it is on PATH, else with venv and pip."""
     uv, own = shutil.which("uv"), str(target / "bin" / "python")
-    locked = ("--require-hashes", "-r", str(lock_of(name)))
+    locked = ("--no-deps", "--require-hashes", "-r", str(lock_of(name)))  # as in bootstrap
     print(f"Installing {lock_of(name).name} into {target} with {'uv' if uv else 'pip'} ...", flush=True)
     if uv:
         run(uv, "venv", "--quiet", "--no-project", "--python", python, str(target))
         run(uv, "pip", "install", "--quiet", "--python", own, *locked)
     else:
         run(python, "-m", "venv", str(target))
-        # The lock is complete; resolving it again, pip stumbles over requirements with extras.
-        run(own, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps", *locked)
+        run(own, "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *locked)
 
 
 def build(folder: Path) -> None:
