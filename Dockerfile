@@ -2,24 +2,31 @@ ARG BASE_IMAGE=python:3.11-slim-bookworm
 
 # ---- the locked dependencies, in an environment of their own ----
 FROM ${BASE_IMAGE} AS dependencies
+# A base image may end with a user that may not install.
+USER root
+# Where the index of this machine is another one; it stays in this stage.
+ARG PIP_INDEX_URL
 COPY requirements.lock /tmp/requirements.lock
-RUN python -m venv /opt/venv \
+# Nothing is installed later: the installers go.
+RUN python3 -m venv /opt/venv \
  && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --require-hashes -r /tmp/requirements.lock \
- && /opt/venv/bin/python -m pip uninstall --yes pip
+ && /opt/venv/bin/python -m pip uninstall --yes --quiet setuptools pip
 
 # ---- the image ----
 # The same base: the environment's interpreter is a link to the base's.
 FROM ${BASE_IMAGE}
+USER root
 COPY --from=dependencies /opt/venv /opt/venv
 COPY destination_qdrant /airbyte/integration_code/destination_qdrant
 COPY main.py metadata.yaml LICENSE /airbyte/integration_code/
 
 # Readable for all, whatever the modes of the checkout; compiled now, because the root file system may be read-only later.
-# The user has Airbyte's id, and no home.
+# The user has Airbyte's id and no home; Airbyte's own base images bring it along.
 RUN chmod -R a+rX /airbyte \
  && /opt/venv/bin/python -m compileall -q /airbyte/integration_code \
- && groupadd --gid 1000 airbyte \
- && useradd --uid 1000 --gid 1000 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin airbyte
+ && { getent passwd 1000 > /dev/null \
+   || { groupadd --gid 1000 airbyte \
+     && useradd --uid 1000 --gid 1000 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin airbyte; }; }
 
 # HOME: libraries that insist on a cache find the one place that is always writable.
 # PYTHONUTF8: messages are UTF-8 whatever locale the pod has.

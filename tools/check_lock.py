@@ -16,7 +16,7 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-from write_lock import DEV_LOCK, EXTRA, FINGERPRINT, GROUP, ROOT, RUNTIME_LOCK, fingerprint
+from write_lock import DEV_LOCK, FINGERPRINT, ROOT, RUNTIME_LOCK, direct_requirements, fingerprint
 
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}(?=\s|$)")
 
@@ -55,15 +55,6 @@ def read_pins(text: str) -> list[Pin]:
     return [read_pin(entry) for entry in entries if entry and not entry.startswith("#")]
 
 
-def direct_requirements(pyproject: Mapping[str, Any], lock: str) -> list[Requirement]:
-    """What this lock is made from."""
-    project = pyproject["project"]
-    texts = [*project["dependencies"], *project["optional-dependencies"][EXTRA]]
-    if lock == DEV_LOCK:
-        texts += pyproject["dependency-groups"][GROUP]
-    return [Requirement(text) for text in texts]
-
-
 def misfits(requirements: list[Requirement], pins: list[Pin]) -> Iterator[str]:
     """Direct requirements that no pin meets."""
     for requirement in requirements:
@@ -86,7 +77,7 @@ def complaints(pyproject: Mapping[str, Any], lock: str, text: str) -> Iterator[s
     except LockError as error:
         yield str(error)
     else:
-        yield from misfits(direct_requirements(pyproject, lock), pins)
+        yield from misfits([Requirement(text) for text in direct_requirements(pyproject, lock)], pins)
 
 
 def differences(locks: Mapping[str, str]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Rewrite both lock files from pyproject.toml.
 
-    requirements.lock      the dependencies and the extra `local`: what the image installs
-    requirements-dev.lock  those and the group `dev`: what .venv installs
+    requirements.lock      the dependencies but `NOT_IN_THE_IMAGE`, and the extra `local`: what the image installs
+    requirements-dev.lock  all dependencies, that extra and the group `dev`: what .venv installs
 
 Standard library only: it must work when the old locks cannot be installed any more.
 Versions that are locked and still fit stay as they are; `--upgrade` takes the newest ones.
@@ -12,11 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,10 @@ RUNTIME_LOCK = "requirements.lock"
 DEV_LOCK = "requirements-dev.lock"
 EXTRA = "local"
 GROUP = "dev"
+
+#: The image runs the command line, which never reaches the CDK (the import rule `light`). What the CDK brings along is
+#: a third of an environment.
+NOT_IN_THE_IMAGE = frozenset({"airbyte-cdk"})
 
 FINGERPRINT = "# pyproject sha256: "
 REMARK = "# Written by `make lock`: every version with its hashes, for every supported platform and Python."
@@ -51,6 +56,15 @@ def fingerprint(pyproject: dict[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+def direct_requirements(pyproject: Mapping[str, Any], lock: str) -> list[str]:
+    """What a lock is made from."""
+    project = pyproject["project"]
+    texts = [*project["dependencies"], *project["optional-dependencies"][EXTRA]]
+    if lock == DEV_LOCK:
+        return texts + list(pyproject["dependency-groups"][GROUP])
+    return [text for text in texts if re.split(r"[^\w.-]", text, maxsplit=1)[0] not in NOT_IN_THE_IMAGE]
+
+
 @contextmanager
 def uv_command() -> Iterator[str]:
     """The path of uv: from PATH, else installed for the moment (.venv may be without pip, or may not exist)."""
@@ -69,11 +83,12 @@ def compile_lock(uv: str, lock: str, *options: str) -> None:
     """Resolve, starting from what is locked, and put our own two header lines before the pins."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     supported = pyproject["project"]["requires-python"].removeprefix(">=")
-    command = [uv, *COMPILE, "--python-version", supported, "--extra", EXTRA, "--output-file", lock, *options]
+    command = [uv, *COMPILE, "--python-version", supported, "--output-file", lock, *options, "-"]
     certificates = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1"}  # two names, for new and old versions of uv
     environment = {**os.environ, **certificates}
+    requirements = "\n".join(direct_requirements(pyproject, lock)).encode()
     subprocess.run(  # noqa: S603 -- our own words and the caller's options
-        [*command, "pyproject.toml"], check=True, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
+        command, check=True, cwd=ROOT, env=environment, input=requirements, stdout=subprocess.DEVNULL
     )
     path = ROOT / lock
     pins = [line for line in path.read_text().splitlines() if not line.startswith("#")]
@@ -85,7 +100,7 @@ def main() -> int:
     """Lock the larger set first, so that the smaller one is a part of it."""
     options = sys.argv[1:]
     with uv_command() as uv:
-        compile_lock(uv, DEV_LOCK, "--group", GROUP, *options)
+        compile_lock(uv, DEV_LOCK, *options)
         compile_lock(uv, RUNTIME_LOCK, "--constraints", DEV_LOCK, *options)
     return 0
 
