@@ -18,7 +18,7 @@ find-python = for candidate in python3 python3.11 python3.12 python3.13 python; 
   done; \
   test -n "$$python" || { echo "Python 3.11 or newer is needed, and none is on PATH." >&2; exit 1; }
 
-.PHONY: help demo test test-matrix test-cluster test-kills test-clients check spec image bench lock
+.PHONY: help demo test test-matrix test-cluster test-kills test-clients test-image check spec reference engine image bench lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,8 +57,18 @@ check: $(STAMP) ## style, types, import rules, and whether the locks fit pyproje
 spec: $(STAMP) ## rewrite integration_tests/spec.json from the connector's own specification
 	@$(PY) tools/write_spec.py integration_tests/spec.json
 
+reference: $(STAMP) ## rewrite the configuration reference in docs/setup.md from the connector's own specification
+	@$(PY) tools/write_reference.py
+
+# The next two need no .venv.
+engine: ## say which container engine there is; root of a Debian machine without one gets Docker
+	@python=; $(find-python); $$python tools/engine.py
+
 image: ## build the container image (TAG=..., BASE_IMAGE=...)
-	@sh tools/build_image.sh
+	@python=; $(find-python); $$python tools/image.py
+
+test-image: $(STAMP) image ## run the scenarios and the commands of the README in the image
+	@$(PY) -m pytest -m image_tests $(ARGS) integration_tests/test_image.py integration_tests/test_readme.py
 
 bench: $(STAMP) ## measure throughput, memory, and how busy an embedding provider is kept
 	@$(PY) benchmarks/bench.py $(ARGS)

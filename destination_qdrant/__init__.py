@@ -11,6 +11,7 @@ pipeline        the sync itself                     delivery              a batc
 lookup          what is stored already              embedding/            text -> vectors
 points          chunks -> points                    qdrant/               points -> Qdrant
 checkpoints     which STATE may leave               generations           what a replacement removes
+opening         what a sync says before it begins   progress, report      what it says on its way and at its end
 """
 
 import os

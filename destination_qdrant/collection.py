@@ -30,11 +30,14 @@ PROBE = "A short text to see that embedding works."
 class Prepared:
     """A collection that a sync may write to.
 
-    `dimensions`: length of its vectors. `airbyte_streams`: streams under whose identifier Airbyte's connector has left
+    `dimensions`: length of its vectors. `vector`: what they are, in words. `is_new`: it was created just now.
+    `airbyte_streams`: streams under whose identifier Airbyte's connector has left
     points. `replicated`: each point is on several nodes. `reuse`: what need not be done again. `warnings`: sentences.
     """
 
     dimensions: int
+    vector: str
+    is_new: bool
     airbyte_streams: frozenset[Descriptor]
     replicated: bool
     reuse: Reuse
@@ -171,6 +174,7 @@ def prepare(
     known = known_dimensions(embedder, config, info, note)
     untried = isinstance(config.embedding, QdrantInference) and noted(note, config.indexing.vector_name) is None
     dimensions = probe_dimensions(embedder, store, config, known) if known is None or untried else known
+    is_new = info is None
     info = _existing(store, config, info, dimensions)
     judgement = _judge(note, config, embedder.model, dimensions)
     replicated = info.replicas > 1
@@ -195,7 +199,9 @@ def prepare(
     if not (airbyte_warning and (found or holds_airbytes_vectors(store, info, note, config))):
         airbyte_warning = ""
     warnings = (*index_warnings(info, config), replica_warning, judgement.warning, reuse_warning, airbyte_warning)
-    return Prepared(dimensions, found, replicated, reuse, tuple(filter(None, warnings)))
+    name = config.indexing.vector_name
+    vector = describe_vector(name, info.vectors[name])
+    return Prepared(dimensions, vector, is_new, found, replicated, reuse, tuple(filter(None, warnings)))
 
 
 def _ready_reuse(store: Store, config: Config, catalog: Catalog, info: CollectionInfo) -> tuple[Reuse, str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .batching import Batch, Entry
+from .busy import Task
 from .documents import Delete, Upsert
 from .errors import ConfigError, PointRefusedError, ProviderError, SystemFault, TextRefusedError
 from .payload import CONTENT_HASH, LOADED_AT, RECORD_KEY
@@ -50,13 +51,15 @@ def deliver(batch: Batch, site: Site) -> CommitReceipt:
 
 
 def _deliver(batch: Batch, site: Site) -> CommitReceipt:
-    found = survey(batch.entries, site)
+    with site.busy.at(Task.QDRANT):
+        found = survey(batch.entries, site)
     tallies = _Tallies(found)
     for part in _parts(found.to_write(), site):
         _write(part, found, site, tallies)
     stale = _stale(found)
     if stale:
-        site.store.delete([point_id for point_ids in stale.values() for point_id in point_ids])
+        with site.busy.at(Task.QDRANT):
+            site.store.delete([point_id for point_ids in stale.values() for point_id in point_ids])
         tallies.removed(stale)
     if site.replicated:
         _remove_unseen(found, site)
@@ -119,7 +122,7 @@ def _write(part: Sequence[Placed], found: Survey, site: Site, tallies: _Tallies)
         raise error.at(_whereabouts(refused)) if refused else ConfigError(error.message, detail=error.detail) from error
     points = [to_point(each, _vectors_of(each, vectors, site), site.form) for each in part]
     try:
-        with site.writing:
+        with site.busy.at(Task.QDRANT), site.writing:
             site.store.upsert(points)
     except PointRefusedError as error:
         raise error.at(_whereabouts(part[error.index])) from error
@@ -161,7 +164,8 @@ class _Making:
             return {}
         name, dimensions = self._site.form.vector_name, self._site.dimensions
         # The hash once more, in the same read: a replica that lags, or another sync, may show another version of the point.
-        found = self._site.store.retrieve_vectors(list(known.values()), name, (CONTENT_HASH,))
+        with self._site.busy.at(Task.QDRANT):
+            found = self._site.store.retrieve_vectors(list(known.values()), name, (CONTENT_HASH,))
         # Whatever is odd about a stored vector, the model can make a new one.
         return {
             each: found[point_id].vector
@@ -175,7 +179,8 @@ class _Making:
     def _embedded(self, texts: Mapping[str, str]) -> Sequence[Vector]:
         embedder, dimensions = self._site.embedder, self._site.dimensions
         tokens = [embedder.count_tokens(text) for text in texts.values()]
-        vectors = embedder.embed_documents(list(texts.values()), tokens)
+        with self._site.busy.at(Task.EMBEDDING):
+            vectors = embedder.embed_documents(list(texts.values()), tokens)
         if any(isinstance(vector, Dense) and vector.dimensions != dimensions for vector in vectors):
             raise ConfigError(
                 f"The model {embedder.model} gives vectors of another length than {dimensions}, which the collection "

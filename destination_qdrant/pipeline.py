@@ -45,7 +45,7 @@ from .protocol import (
     with_counts,
 )
 from .qdrant.base import Where
-from .report import Numbers, StreamReport, additional_stats, summary, total, warnings
+from .report import Numbers, StreamReport, additional_stats, closing, streams_in_numbers, warnings
 from .site import Site
 from .tally import Tally, counted
 
@@ -170,6 +170,7 @@ class _Run:
         self._unflushed = False
         self._muted = False
         self._failure: BaseException | None = None
+        self._began_at = monotonic()
         self._seen = self._look()
 
     # -- the reader's side ---------------------------------------------------------------------------------
@@ -392,14 +393,12 @@ class _Run:
     def report(self) -> None:
         """Say what was done, and whether the sync is complete."""
         reports = self.reports()
+        for line in streams_in_numbers(reports):
+            self._out.log("INFO", line)
         for report in reports:
-            stream = report.verdict.stream.descriptor
-            self._out.log("INFO", f"Stream '{stream}': {summary(report.numbers)}")
             for warning in warnings(report):
-                self._out.log("WARN", f"Stream '{stream}': {warning}")
-        in_total = total((report.numbers for report in reports), self._parts.site.embedder.usage)
-        if in_total:
-            self._out.log("INFO", in_total)
+                self._out.log("WARN", f"Stream '{report.verdict.stream.descriptor}': {warning}")
+        self._out.log("INFO", closing(reports, self._parts.site.embedder.usage, monotonic() - self._began_at))
         pending = [str(report.verdict.stream.descriptor) for report in reports if report.verdict.pending]
         if pending:
             raise TransientError(
@@ -436,11 +435,12 @@ class _Run:
         usage = self._parts.site.embedder.usage
         with self._changed:
             return Look(
-                at=monotonic(),
+                at=monotonic() - self._began_at,
                 read=self._ledger.pending + self._ledger.settled,
                 done=self._ledger.settled,
                 tally=sum(self._tallies.values(), Tally()),
                 usage=usage,
                 batches=self._batches_in_flight,
                 spent=self._watch.spent(),
+                busy=self._parts.site.busy.seconds(),
             )

@@ -32,7 +32,7 @@ from .qdrant import open_store
 from .qdrant.base import CollectionInfo, Store, Where
 from .qdrant.server.errors import ShardKeyMissingError
 from .rehearsal import UnaskedEmbedder, UnwrittenStore, stand_in
-from .report import Numbers, StreamReport, fates, warnings
+from .report import Numbers, StreamReport, fates, table, warnings
 from .site import Reuse, Site
 from .tally import Tally
 
@@ -249,15 +249,7 @@ def _about_chunks(reports: Sequence[StreamReport]) -> Iterator[str]:
 def _table(reports: Sequence[StreamReport], price: float | None) -> Iterator[str]:
     streams = [(str(report.verdict.stream.descriptor), report.numbers) for report in reports]
     in_total = sum((numbers for _, numbers in streams), Numbers())
-    rows = [{"stream": name, **_cells(numbers, price)} for name, numbers in (*streams, ("in total", in_total))]
-    widths = {column: max(len(column), *(len(row[column]) for row in rows)) for column in rows[0]}
-    return (_line(row, widths) for row in ({column: column for column in widths}, *rows))
-
-
-def _line(row: Mapping[str, str], widths: Mapping[str, int]) -> str:
-    """The name to the left, numbers to the right."""
-    name, *numbers = row
-    return "  ".join([row[name].ljust(widths[name]), *(row[column].rjust(widths[column]) for column in numbers)])
+    return table([(name, _cells(numbers, price)) for name, numbers in (*streams, ("in total", in_total))])
 
 
 def _cells(numbers: Numbers, price: float | None) -> Mapping[str, str]:

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from enum import Enum
 from time import monotonic
 
+from .busy import Task
 from .embedding.base import Usage
-from .tally import Tally, counted
-
-#: Slower than this, a rate says more with a digit behind the point.
-_SLOW = 10
+from .tally import Tally, counted, lasted, rate
 
 
 class Activity(Enum):
@@ -60,9 +58,10 @@ class Stopwatch:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A running sync at one moment, `at` seconds of some clock.
+    """A running sync `at` so many seconds after it began.
 
-    `done` records are stored, or need not be. `batches` are on their way. `spent`: seconds of the reader.
+    `done` records are stored, or need not be. `batches` are on their way. `spent`: seconds of the reader. `busy`: those of
+    the workers.
     """
 
     at: float
@@ -72,16 +71,17 @@ class Look:
     usage: Usage
     batches: int
     spent: Mapping[Activity, float]
+    busy: Mapping[Task, float]
 
 
 def progress(before: Look, now: Look) -> str:
     """What to say of a sync; rates and waits are those since the look before."""
-    rate = (now.done - before.done) / max(now.at - before.at, 1e-9)
-    records = f"{counted(now.read, 'record')} read, {now.done:,} done ({rate:,.{int(rate < _SLOW)}f} a second)"
+    done = rate(now.done - before.done, now.at - before.at)
+    records = f"{counted(now.read, 'record')} read, {now.done:,} done ({done})"
     parts = [records, _chunks(now.tally), _requests(now.usage), _waiting(before, now)]
     batches = "batch" if now.batches == 1 else "batches"
     parts.insert(3, f"{now.batches:,} {batches} in flight" if now.batches else "")
-    return f"Progress: {'; '.join(filter(None, parts))}."
+    return f"Progress after {lasted(now.at)}: {'; '.join(filter(None, parts))}."
 
 
 def _chunks(tally: Tally) -> str:
@@ -110,20 +110,12 @@ def _waiting(before: Look, now: Look) -> str:
         case Activity.SOURCE:
             return "mostly waiting for the source"
         case Activity.ROOM:
-            return f"mostly waiting for {_holder(before.usage, now.usage)}"
+            took = {task: now.busy[task] - before.busy[task] for task in Task}
+            return f"mostly waiting for {max(took, key=lambda task: took[task]).value}"
         case Activity.REMOVING:
             return "removing older points"
         case _:
             return ""
-
-
-def _holder(before: Usage, now: Usage) -> str:
-    """What batches are held up by; an embedder without requests does not show when it is at work."""
-    if not now.limit:
-        return "batches to be stored"
-    if now.in_flight or now.throttled_seconds > before.throttled_seconds:
-        return "the embedding provider"
-    return "Qdrant"
 
 
 class Heartbeat:

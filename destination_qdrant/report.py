@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from .checkpoints import Outcome
 from .embedding.base import Usage
 from .generations import Verdict, is_certain
 from .identity import is_plain_identifier
-from .tally import Tally, counted
+from .tally import Tally, counted, lasted, rate
 from .text_format import sources
 
 
@@ -47,28 +47,6 @@ class StreamReport:
     airbyte_points_left: bool
 
 
-def summary(numbers: Numbers) -> str:
-    """A stream in numbers."""
-    return f"{_told(numbers)}."
-
-
-def total(all_numbers: Iterable[Numbers], usage: Usage) -> str | None:
-    """All streams in numbers, and what the embedding provider was asked; None where that says nothing new.
-
-    A request may carry texts of several streams, so requests exist only here.
-    """
-    found = list(all_numbers)
-    asked = [counted(usage.requests, "embedding request")] if usage.requests else []
-    if usage.throttled_seconds:
-        asked.append(f"rate limits held requests back for {usage.throttled_seconds:,.0f} s in all")
-    if len(found) < 2 and not asked:  # noqa: PLR2004 -- the total of one stream is that stream
-        return None
-    return f"In total: {'; '.join([_told(sum(found, Numbers())), *asked])}."
-
-
-_FATES = {"older": "older than what is stored or repeated"}
-
-
 @dataclass(frozen=True, slots=True)
 class Fates:
     """How many records ended how. `older` ones are older than what is stored, or repeated."""
@@ -95,23 +73,51 @@ def fates(numbers: Numbers) -> Fates:
     )
 
 
-def _told(numbers: Numbers) -> str:
+def table(streams: Sequence[tuple[str, Mapping[str, str]]]) -> Iterator[str]:
+    """A table of streams: each name with its cells, and the columns aligned; the first line names them.
+
+    All have the same columns.
+    """
+    if not streams:
+        return
+    rows = [("stream", {column: column for column in streams[0][1]}), *streams]
+    longest = max(len(name) for name, _ in rows)
+    widths = {column: max(len(cells[column]) for _, cells in rows) for column in streams[0][1]}
+    for name, cells in rows:
+        yield "  ".join([name.ljust(longest), *(cells[column].rjust(width) for column, width in widths.items())])
+
+
+def streams_in_numbers(reports: Sequence[StreamReport]) -> Iterator[str]:
+    """A table of what became of the streams, line by line; several have a line for all of them."""
+    numbers = [(str(report.verdict.stream.descriptor), report.numbers) for report in reports]
+    if len(numbers) > 1:
+        numbers.append(("in total", sum((each for _, each in numbers), Numbers())))
+    return table([(name, _cells(each)) for name, each in numbers])
+
+
+def _cells(numbers: Numbers) -> Mapping[str, str]:
     tally = numbers.tally
-    records = {_FATES.get(name, name): count for name, count in asdict(fates(numbers)).items()}
-    written = f"{counted(tally.points, 'point')} written"
-    removed = f"{counted(numbers.removed + tally.removed, 'older point')} removed"
-    parts = [f"{_divided(sum(records.values()), 'record', records)}, {written}, {removed}"]
-    if tally.chunks:
-        parts.append(_divided(tally.chunks, "chunk", {"embedded": tally.embedded, "reused": tally.reused}))
-    if tally.tokens:
-        parts.append(f"{counted(tally.tokens, 'token')} embedded")
-    return "; ".join(parts)
+    cells = {
+        "records": sum(numbers.outcomes.values()),
+        **asdict(fates(numbers)),
+        "points": tally.points,
+        "removed": numbers.removed + tally.removed,
+        "embedded": tally.embedded,
+        "reused": tally.reused,
+        "tokens": tally.tokens,
+    }
+    return {column: f"{number:,}" for column, number in cells.items()}
 
 
-def _divided(count: int, thing: str, parts: Mapping[str, int]) -> str:
-    """`12 things (10 of one kind, 2 of another)`; what did not happen is left out."""
-    told = ", ".join(f"{number:,} {part}" for part, number in parts.items() if number)
-    return counted(count, thing) + (f" ({told})" if told else "")
+def closing(reports: Sequence[StreamReport], usage: Usage, seconds: float) -> str:
+    """How long it took, and what the embedding provider was asked: a request may carry texts of several streams."""
+    records = sum(count for report in reports for count in report.numbers.outcomes.values())
+    parts = [f"{counted(records, 'record')} ({rate(records, seconds)})"]
+    if usage.requests:
+        parts.append(counted(usage.requests, "embedding request"))
+    if usage.throttled_seconds:
+        parts.append(f"requests held back by rate limits for {usage.throttled_seconds:,.0f} s in all")
+    return f"Took {lasted(seconds)}: {', '.join(parts)}."
 
 
 def additional_stats(tally: Tally) -> Mapping[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from .busy import Busy
 from .embedding.base import Embedder
 from .points import PointFormat
 from .protocol import Descriptor
@@ -31,6 +32,7 @@ class Site:
 
     `dimensions`: length of its vectors. `airbyte_streams`: streams under whose identifier Airbyte's connector has left
     points. `replicated`: each point is on several nodes, of which a read sees one. `writing`: how many may write at once.
+    `busy`: with what the workers are.
     """
 
     store: Store
@@ -42,5 +44,6 @@ class Site:
     reuse: Reuse = Reuse()
     cache: VectorCache = field(default_factory=VectorCache)
     writing: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(4))
+    busy: Busy = field(default_factory=Busy)
     points_per_write: int = 512
     bytes_per_write: int = 8_000_000

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 
+#: Below this a digit behind the point says more.
+_SLOW = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:
@@ -26,6 +29,23 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         """Both together."""
         return Tally(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
+
+def lasted(seconds: float) -> str:
+    """`0.4 s`, `59 s`, `12 min 5 s`, `3 h 20 min`."""
+    if seconds < _SLOW:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours:,} h {minutes_left} min" if hours else f"{minutes} min {rest} s"
+
+
+def rate(number: int, seconds: float) -> str:
+    """`373 a second`, `0.4 a second`."""
+    per_second = number / max(seconds, 1e-9)
+    return f"{per_second:,.{int(per_second < _SLOW)}f} a second"
 
 
 def counted(number: int, thing: str) -> str:

@@ -13,6 +13,7 @@ from .collection import prepare
 from .documents import fields_without_column
 from .embedding import create_embedder
 from .model_choice import settle_model
+from .opening import opening
 from .pipeline import Source, sync
 from .protocol import MessageWriter
 from .qdrant import open_store
@@ -39,13 +40,13 @@ def write(
         with closing(create_embedder(config.embedding, tell=out.log)) as embedder:
             loaded_at = int(time.time() * 1000)
             prepared = prepare(store, config, embedder, catalog, run_id=run_id, loaded_at=loaded_at)
-            if settled:
-                out.log("INFO", settled)
+            for fact in filter(None, (*opening(catalog.streams, config, prepared, embedder), settled)):
+                out.log("INFO", fact)
             misspelt = settings_without_stream(catalog, config), fields_without_column(catalog.streams)
             warnings = (*misspelt, *store.notes, *prepared.warnings)
             for warning in filter(None, warnings):
                 out.log("WARN", warning)
-            out.log("INFO", f"Writing to {store.engine} at {store.place}, with vectors of {embedder.model}.")
+            out.log("INFO", f"Writing to {store.engine} at {store.place}.")
             site = Site(
                 store,
                 embedder,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from command_line import Connector, Finished, Json
 from provider_server import ProviderServer
 from running_write import COMPLETE, jsonl, state
+from tables import numbers_in, table_in
 from targets import EmbeddedTarget, ServerTarget, Target
 from wire_double import WireDouble
 
@@ -47,10 +47,7 @@ def provided(provider: ProviderServer, model: str = "some-model") -> Json:
 def table(finished: Finished, *, code: int = 0) -> dict[str, dict[str, str]]:
     """The rows by name, each by column."""
     assert (finished.code, finished.stderr) == (code, "")
-    head, *rows = finished.stdout.decode().split("\n\n")[0].strip().splitlines()
-    columns = re.split(" {2,}", head)[1:]
-    cells = [row.rsplit(maxsplit=len(columns)) for row in rows]
-    return {name: dict(zip(columns, values, strict=True)) for name, *values in cells}
+    return table_in(finished.stdout.decode().splitlines())
 
 
 def numbers(finished: Finished, name: str = "in total", *, code: int = 0) -> dict[str, int]:
@@ -93,7 +90,14 @@ def test_a_plan_tells_what_a_sync_then_does(quick_connector: Connector, target: 
 
     written = run("write", MESSAGES)
 
-    assert "5 chunks (3 embedded, 2 reused)" in "".join(written.log)
+    assert numbers_in(written.log)["in total"] == {
+        "records": 6,
+        "written": 5,
+        "skipped": 1,
+        "points": 5,
+        "embedded": 3,
+        "reused": 2,
+    }
 
     stored = target.points()
     again = run("plan", CHANGED)
@@ -109,7 +113,17 @@ def test_a_plan_tells_what_a_sync_then_does(quick_connector: Connector, target: 
     assert numbers(again, "news") == {"records": 3, "written": 3, "chunks": 3, "reused": 3}
     assert notes(again) == "Stream 'docs': 1 record had no text in text and was skipped.\n"
     assert target.points() == stored
-    assert "5 chunks (1 embedded, 3 reused)" in "".join(run("write", CHANGED).log)
+    in_total = numbers_in(run("write", CHANGED).log)["in total"]
+    assert in_total | {"removed": 0} == {
+        "records": 6,
+        "written": 4,
+        "unchanged": 1,
+        "skipped": 1,
+        "points": 4,
+        "embedded": 1,
+        "reused": 3,
+        "removed": 0,
+    }
 
 
 def test_nothing_is_written_and_nothing_is_embedded(quick_connector: Connector) -> None:

@@ -18,6 +18,7 @@
     states      recordCount of each emitted STATE, in order; unless given, all STATEs of the input must come back
     lines       the emitted STATEs, exactly
     log         texts that must be in the log (each in one line of it, which begins with its level)
+    numbers     stream -> numbers of its row in the table at the end of the log, by column; those that are missing may be any
     no_warning  true: nothing in the log is a warning
     nowhere     texts that must not be in anything that was said
 
@@ -38,6 +39,7 @@ from typing import Any
 
 import pytest
 from command_line import Connector, Finished, Json
+from tables import numbers_in
 from targets import CONFIGURATIONS, Target
 
 SCENARIOS = Path(__file__).parent / "scenarios"
@@ -108,6 +110,8 @@ def compare_words(expected: Json, finished: Finished) -> None:
         assert finished.error is None
     for text in expected.get("log", []):
         assert any(text in line for line in finished.log), finished.log
+    for stream, told in expected.get("numbers", {}).items():
+        assert told.items() <= numbers_in(finished.log)[stream].items()
     if expected.get("no_warning"):
         assert [line for line in finished.log if not line.startswith("INFO")] == []
     for text in expected.get("nowhere", []):

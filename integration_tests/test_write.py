@@ -76,6 +76,36 @@ def test_many_batches_at_once_leave_all_states_in_order_with_their_counts(connec
 
 
 # ----------------------------------------------------------------------------------------------------------
+# What is said
+
+#: What depends on the machine.
+MEASURED = re.compile(r"Took [\d.]+ s: |\([\d,.]+ a second\)|destination-qdrant [\d.]+")
+
+
+def test_the_log_reads_like_a_report_however_many_records_there_are(connector: Connector, double: WireDouble) -> None:
+    logs = []
+    for number in (2, 900):
+        target = ServerTarget(double.url, prefer_grpc=False)
+        messages = [*map(record, range(number)), state(1)]
+        config = with_config(target.indexing())
+        finished = connector.run("write", jsonl(*messages), config=config, catalog=APPEND)
+        assert finished.code == 0, finished.error
+        logs.append([MEASURED.sub("#", line.replace(target.collection, "docs")) for line in finished.log])
+    few, many = logs
+    assert few == [
+        "INFO #, 1 stream: 'docs' (append).",
+        "INFO Collection docs: new, 4-dimensional cos vectors (unnamed); up to 512 points are written together, 4 requests at once.",
+        "INFO Vectors come with the records, in the field v.",
+        f'INFO Writing to Qdrant 1.18.3 at {double.url} (REST), collection "docs".',
+        "INFO stream  records  written  unchanged  deleted  older  skipped  rejected  points  removed  embedded  reused  tokens",
+        "INFO docs          2        2          0        0      0        0         0       2        0         0       0       0",
+        "INFO #2 records #.",
+    ]
+    assert many[:4] == few[:4]
+    assert len(many) == len(few)
+
+
+# ----------------------------------------------------------------------------------------------------------
 # Kills
 
 

@@ -123,6 +123,9 @@ def test_probe_measures_what_really_comes_back() -> None:
     assert probe_dimensions(RecordingEmbedder(), MemoryStore(), config()) == 1536
 
 
+VECTOR = "1536-dimensional cos vectors (unnamed)"
+
+
 def test_streams_under_whose_name_airbytes_connector_left_points_are_found() -> None:
     store = MemoryStore({UNNAMED: FITTING})
     store.put("theirs", **{STREAM: "shop_orders"})
@@ -130,14 +133,20 @@ def test_streams_under_whose_name_airbytes_connector_left_points_are_found() -> 
     store.put("nobody's", text="by hand")
 
     assert prepare(store, config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1) == Prepared(
-        1536, frozenset({Descriptor("shop", "orders")}), replicated=False, reuse=BY_KEY, warnings=()
+        1536,
+        VECTOR,
+        is_new=False,
+        airbyte_streams=frozenset({Descriptor("shop", "orders")}),
+        replicated=False,
+        reuse=BY_KEY,
+        warnings=(),
     )
     assert store.called("create_indexes") == [INDEXES, AIRBYTE_INDEXES]
 
 
 def test_no_points_of_airbytes_connector_need_no_index() -> None:
     assert prepare(MemoryStore(), config(), RecordingEmbedder(), CATALOG, run_id=RUN, loaded_at=1) == Prepared(
-        1536, frozenset(), replicated=False, reuse=BY_KEY, warnings=()
+        1536, VECTOR, is_new=True, airbyte_streams=frozenset(), replicated=False, reuse=BY_KEY, warnings=()
     )
 
 

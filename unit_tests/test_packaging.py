@@ -41,6 +41,7 @@ def test_every_file_names_the_same_version() -> None:
     versions = {
         "metadata.yaml": yaml.safe_load(read("metadata.yaml"))["data"]["dockerImageTag"],
         "Dockerfile": re.findall(r'io\.airbyte\.version="(.+)"', read("Dockerfile"))[0],
+        "release.py": re.findall(r'^VERSION = "(.+)"', read("destination_qdrant/release.py"), re.MULTILINE)[0],
         "CHANGELOG.md": re.findall(r"^## \[(.+)\]", read("CHANGELOG.md"), re.MULTILINE)[0],
     }
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from destination_qdrant.busy import Task
 from destination_qdrant.embedding.base import Usage
 from destination_qdrant.progress import Activity, Heartbeat, Look, Stopwatch, progress
 from destination_qdrant.tally import Tally
@@ -26,24 +27,39 @@ def spent(**seconds: float) -> dict[Activity, float]:
     return {activity: seconds.get(activity.name.lower(), 0.0) for activity in Activity}
 
 
-START = Look(at=100.0, read=0, done=0, tally=Tally(), usage=Usage(), batches=0, spent=spent())
+def busy(**seconds: float) -> dict[Task, float]:
+    return {task: seconds.get(task.name.lower(), 0.0) for task in Task}
+
+
+START = Look(at=100.0, read=0, done=0, tally=Tally(), usage=Usage(), batches=0, spent=spent(), busy=busy())
 
 
 def test_everything_that_is_known_is_told() -> None:
     before = replace(START, done=1000, spent=spent(room=5.0))
     tally = Tally(chunks=9000, points=8000, embedded=6000, reused=2000, unchanged=70, removed=5, tokens=1_234_567)
     usage = Usage(requests=99, throttled_seconds=12.4, in_flight=7, limit=8)
-    now = Look(130.0, 12_345, 11_000, tally, usage, batches=6, spent=spent(working=9, source=1, room=25))
+    now = Look(
+        130.0,
+        12_345,
+        11_000,
+        tally,
+        usage,
+        batches=6,
+        spent=spent(working=9, source=1, room=25),
+        busy=busy(embedding=30),
+    )
 
     assert progress(before, now) == (
-        "Progress: 12,345 records read, 11,000 done (333 a second); 6,000 chunks embedded, 2,000 chunks reused, "
+        "Progress after 2 min 10 s: 12,345 records read, 11,000 done (333 a second); 6,000 chunks embedded, 2,000 chunks reused, "
         "70 records unchanged, 1,234,567 tokens embedded; 7 of 8 embedding requests in flight, requests held back by "
-        "rate limits for 12 s; 6 batches in flight; mostly waiting for the embedding provider."
+        "rate limits for 12 s; 6 batches in flight; mostly waiting for embedding."
     )
 
 
 def test_what_is_zero_or_unknown_is_left_out() -> None:
-    assert progress(START, replace(START, at=130.0)) == "Progress: 0 records read, 0 done (0.0 a second)."
+    assert (
+        progress(START, replace(START, at=130.0)) == "Progress after 2 min 10 s: 0 records read, 0 done (0.0 a second)."
+    )
 
 
 def test_one_of_each_is_told_in_the_singular() -> None:
@@ -51,7 +67,7 @@ def test_one_of_each_is_told_in_the_singular() -> None:
     now = replace(START, at=130.0, read=1, done=1, tally=tally, usage=Usage(limit=1), batches=1)
 
     assert progress(START, now) == (
-        "Progress: 1 record read, 1 done (0.0 a second); 1 chunk embedded, 1 chunk reused, 1 record unchanged, 1 token "
+        "Progress after 2 min 10 s: 1 record read, 1 done (0.0 a second); 1 chunk embedded, 1 chunk reused, 1 record unchanged, 1 token "
         "embedded; 0 of 1 embedding request in flight; 1 batch in flight."
     )
 
@@ -59,38 +75,32 @@ def test_one_of_each_is_told_in_the_singular() -> None:
 def test_a_slow_rate_has_a_digit_behind_the_point() -> None:
     now = replace(START, at=130.0, read=50, done=45)
 
-    assert progress(START, now) == "Progress: 50 records read, 45 done (1.5 a second)."
-
-
-IDLE, BUSY = Usage(limit=8), Usage(in_flight=1, limit=8)
+    assert progress(START, now) == "Progress after 2 min 10 s: 50 records read, 45 done (1.5 a second)."
 
 
 @pytest.mark.parametrize(
-    ("seconds", "usage", "told"),
+    ("seconds", "told"),
     [
-        ({"source": 16.0}, BUSY, "mostly waiting for the source"),
-        ({"source": 15.0, "room": 14.0}, BUSY, None),
-        ({"working": 20.0, "room": 10.0}, BUSY, None),
-        ({"removing": 30.0}, IDLE, "removing older points"),
-        ({"room": 16.0}, BUSY, "mostly waiting for the embedding provider"),
-        ({"room": 16.0}, Usage(throttled_seconds=1.0, limit=8), "mostly waiting for the embedding provider"),
-        ({"room": 16.0}, IDLE, "mostly waiting for Qdrant"),
-        ({"room": 16.0}, Usage(), "mostly waiting for batches to be stored"),
+        ({"source": 16.0}, "mostly waiting for the source"),
+        ({"source": 15.0, "room": 14.0}, None),
+        ({"working": 20.0, "room": 10.0}, None),
+        ({"removing": 30.0}, "removing older points"),
     ],
 )
-def test_what_limits_the_sync_is_told_where_it_is_known(
-    seconds: dict[str, float], usage: Usage, told: str | None
+def test_what_limits_the_sync_is_told_where_it_is_known(seconds: dict[str, float], told: str | None) -> None:
+    said = progress(START, replace(START, at=130.0, spent=spent(**seconds)))
+
+    assert said.endswith(f"; {told}." if told else " a second).")
+
+
+@pytest.mark.parametrize(("embedding", "qdrant", "told"), [(9, 8, "embedding"), (8, 9, "Qdrant"), (0, 0.1, "Qdrant")])
+def test_what_the_workers_were_busy_with_since_the_last_look_is_what_the_reader_waits_for(
+    embedding: float, qdrant: float, told: str
 ) -> None:
-    said = progress(START, replace(START, at=130.0, usage=usage, spent=spent(**seconds)))
+    before = replace(START, busy=busy(embedding=100, qdrant=90))
+    now = replace(START, at=130.0, spent=spent(room=16.0), busy=busy(embedding=100 + embedding, qdrant=90 + qdrant))
 
-    assert said.endswith(f"; {told}." if told else ("in flight." if usage.in_flight else " a second)."))
-
-
-def test_a_rate_limit_of_long_ago_holds_nothing_up() -> None:
-    usage = Usage(throttled_seconds=5.0, limit=8)
-    now = replace(START, at=130.0, usage=usage, spent=spent(room=30.0))
-
-    assert progress(replace(START, usage=usage), now).endswith("; mostly waiting for Qdrant.")
+    assert progress(before, now).endswith(f"; mostly waiting for {told}.")
 
 
 def test_the_stopwatch_adds_up_what_each_activity_took() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -12,7 +13,16 @@ from destination_qdrant.catalog import DestinationStream
 from destination_qdrant.checkpoints import Outcome
 from destination_qdrant.embedding.base import Usage
 from destination_qdrant.generations import Verdict
-from destination_qdrant.report import Numbers, StreamReport, additional_stats, summary, total, warnings
+from destination_qdrant.report import (
+    Numbers,
+    StreamReport,
+    additional_stats,
+    closing,
+    fates,
+    streams_in_numbers,
+    table,
+    warnings,
+)
 from destination_qdrant.tally import Tally
 
 USERS = stream("users")
@@ -28,10 +38,6 @@ def report_of(
     return StreamReport(Verdict(of, **verdict), Numbers(skipped=skipped or {}), airbyte_points_left)
 
 
-def test_a_stream_without_records_is_told_in_a_line() -> None:
-    assert summary(Numbers()) == "0 records, 0 points written, 0 older points removed."
-
-
 MANY = Numbers(
     outcomes={Outcome.WRITTEN: 1234, Outcome.DELETED: 2, Outcome.SKIPPED: 12, Outcome.REJECTED: 1},
     skipped={"no_text": 3, "deleted": 4, "no_key": 100},
@@ -40,74 +46,70 @@ MANY = Numbers(
 )
 
 
-def test_one_of_each_is_told_in_the_singular() -> None:
+def in_numbers(*numbers: Numbers) -> list[str]:
+    streams = (USERS, stream("orders"), stream("tags", namespace="x"))
+    reports = [StreamReport(Verdict(of), each, False) for of, each in zip(streams, numbers, strict=False)]
+    return list(streams_in_numbers(reports))
+
+
+def test_one_stream_is_a_table_of_one_row() -> None:
+    assert in_numbers(MANY) == [
+        "stream  records  written  unchanged  deleted  older  skipped  rejected  points    removed  embedded  reused   tokens",
+        "users     1,249    1,200         34        2      5        7         1   5,000  1,000,007     4,000   1,000  123,456",
+    ]
+
+
+def test_several_streams_are_added_up_and_a_wide_name_makes_room() -> None:
     one = Numbers({Outcome.WRITTEN: 1}, tally=Tally(chunks=1, points=1, embedded=1, tokens=1), removed=1)
 
-    assert summary(one) == (
-        "1 record (1 written), 1 point written, 1 older point removed; 1 chunk (1 embedded); 1 token embedded."
-    )
+    assert in_numbers(one, Numbers(), one) == [
+        "stream    records  written  unchanged  deleted  older  skipped  rejected  points  removed  embedded  reused  tokens",
+        "users           1        1          0        0      0        0         0       1        1         1       0       1",
+        "orders          0        0          0        0      0        0         0       0        0         0       0       0",
+        "x.tags          1        1          0        0      0        0         0       1        1         1       0       1",
+        "in total        2        2          0        0      0        0         0       2        2         2       0       2",
+    ]
 
 
-def test_everything_is_told_with_its_number() -> None:
-    assert summary(MANY) == (
-        "1,249 records (1,200 written, 34 unchanged, 2 deleted, 5 older than what is stored or repeated, 7 skipped, "
-        "1 rejected), 5,000 points written, 1,000,007 older points removed; 5,100 chunks (4,000 embedded, 1,000 reused); "
-        "123,456 tokens embedded."
-    )
+def test_a_catalog_without_streams_has_no_table() -> None:
+    assert in_numbers() == list(table([])) == []
 
 
 @pytest.mark.parametrize(
-    ("outcome", "skipped", "told"),
+    ("outcome", "skipped", "fate"),
     [
         (Outcome.WRITTEN, {}, "written"),
         (Outcome.DELETED, {}, "deleted"),
         (Outcome.REJECTED, {}, "rejected"),
-        (Outcome.SKIPPED, {}, "older than what is stored or repeated"),
+        (Outcome.SKIPPED, {}, "older"),
         (Outcome.SKIPPED, {"no_text": 2}, "skipped"),
         (Outcome.SKIPPED, {"deleted": 2}, "skipped"),
         (Outcome.WRITTEN, {"no_key": 2}, "written"),
         (Outcome.WRITTEN, {"truncated": 2}, "written"),
     ],
 )
-def test_what_did_not_happen_is_not_told(outcome: Outcome, skipped: Mapping[str, int], told: str) -> None:
-    assert summary(Numbers({outcome: 2}, skipped)).startswith(f"2 records (2 {told}), ")
+def test_each_record_has_one_fate(outcome: Outcome, skipped: Mapping[str, int], fate: str) -> None:
+    found = asdict(fates(Numbers({outcome: 2}, skipped)))
+
+    assert {name: count for name, count in found.items() if count} == {fate: 2}
 
 
 @pytest.mark.parametrize(
-    ("tally", "told"),
+    ("usage", "seconds", "told"),
     [
-        (Tally(chunks=2, embedded=2), "; 2 chunks (2 embedded)."),
-        (Tally(chunks=2, reused=2), "; 2 chunks (2 reused)."),
-        (Tally(chunks=2, unchanged=1), "; 2 chunks."),
-        (Tally(chunks=2, embedded=1, tokens=3), "; 2 chunks (1 embedded); 3 tokens embedded."),
-        (Tally(), ", 0 points written, 0 older points removed."),
+        (Usage(), 100.0, "Took 1 min 40 s: 2,498 records (25 a second)."),
+        (Usage(requests=1), 0.04, "Took 0.0 s: 2,498 records (62,450 a second), 1 embedding request."),
+        (
+            Usage(requests=1234, throttled_seconds=59.6),
+            9000.4,
+            "Took 2 h 30 min: 2,498 records (0.3 a second), 1,234 embedding requests, requests held back by rate limits for 60 s in all.",
+        ),
     ],
 )
-def test_what_was_not_done_for_chunks_is_not_told(tally: Tally, told: str) -> None:
-    assert summary(Numbers({Outcome.WRITTEN: 1}, tally=tally)).endswith(told)
-
-
-def test_the_total_adds_streams_up_and_tells_what_the_provider_was_asked() -> None:
-    usage = Usage(requests=1234, throttled_seconds=59.6)
-
-    assert total([MANY, MANY, Numbers()], usage) == (
-        "In total: 2,498 records (2,400 written, 68 unchanged, 4 deleted, 10 older than what is stored or repeated, "
-        "14 skipped, 2 rejected), 10,000 points written, 2,000,014 older points removed; 10,200 chunks (8,000 embedded, "
-        "2,000 reused); 246,912 tokens embedded; 1,234 embedding requests; rate limits held requests back for 60 s in all."
-    )
-
-
-@pytest.mark.parametrize(
-    ("streams", "usage", "told"),
-    [
-        (1, Usage(), None),
-        (0, Usage(), None),
-        (2, Usage(), "In total: 0 records, 0 points written, 0 older points removed."),
-        (1, Usage(1), "In total: 0 records, 0 points written, 0 older points removed; 1 embedding request."),
-    ],
-)
-def test_a_total_is_told_where_it_says_more_than_the_streams(streams: int, usage: Usage, told: str | None) -> None:
-    assert total([Numbers()] * streams, usage) == told
+def test_the_end_tells_how_long_it_took_and_what_the_provider_was_asked(
+    usage: Usage, seconds: float, told: str
+) -> None:
+    assert closing([StreamReport(Verdict(USERS), MANY, False)] * 2, usage, seconds) == told
 
 
 def test_the_platform_is_told_every_number_of_a_tally_but_zeros() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tables import numbers_in
 from targets import Target
 
 from .content import Content, content_of, row
@@ -76,6 +77,9 @@ def _compare(played: Played, expected: Json, where: str) -> None:
         _expect(output.errors[0]["failure_type"] == expected["error"], where, "failure type", output.errors[0])
     for text in expected.get("says", ()):
         _expect(any(text in each for each in output.sentences), where, "not said", text, output.sentences)
+    numbers = numbers_in(output.sentences)
+    for stream, told in expected.get("numbers", {}).items():
+        _expect(told.items() <= numbers.get(stream, {}).items(), where, "numbers", stream, told, numbers)
     wanted = sorted(row(label, data) for label, rows in expected.get("stored", {}).items() for data in rows)
     found = sorted(each for each, copies in played.after.items() for _ in range(copies.whole))
     _expect(found == wanted, where, "stored", found, wanted)

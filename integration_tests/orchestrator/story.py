@@ -34,6 +34,8 @@ A folder in `scenarios/` holds one `scenario.yaml`:
                   stored: {LABEL: [{...}, ...]}   the records of each stream, in any order; a label that is missing: none
                   exit: 0 unless given;  error: the failure type;  says: texts in the error or in lines of the log,
                         which begin with their level
+                  numbers: {STREAM: {COLUMN: N}}  what is not zero in the table at the end of the log; columns that are
+                        missing here may have any number
                   acked: how many STATEs came back; all that were sent unless given
       in registry / in custom image / in PyAirbyte:   what differs from `then` in that dialect
 """
@@ -257,7 +259,7 @@ def _grown(data: Any) -> Any:
 
 def _expected(raw: Json) -> Json:
     """What holds, with the stored records grown."""
-    _known(raw, "stored", "exit", "error", "says", "acked")
+    _known(raw, "stored", "exit", "error", "says", "numbers", "acked")
     if "stored" not in raw:
         return raw
     return {**raw, "stored": {label: [_grown(each) for each in rows] for label, rows in raw["stored"].items()}}
