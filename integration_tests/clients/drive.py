@@ -2,7 +2,7 @@
 
 Usage: drive.py JOB RESULT, two JSON files. A job:
 
-    destination   the executable of the destination
+    destination   the executable of the destination; or `image`, its container image, which is run in the machine's network
     config        its configuration
     source        the executable of source-faker
     steps         what to do, one after the other: {"do": "check"} or {"do": "write", "strategy": …, "source_config": …,
@@ -52,9 +52,12 @@ def take(destination: ab.Destination, source: ab.Source, step: Json) -> Json:
 def main() -> None:
     """Do the job, with one source for all steps: it is asked only once what it has."""
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    destination = ab.get_destination(
-        "destination-qdrant", config=job["config"], local_executable=Path(job["destination"])
+    how = (
+        {"docker_image": job["image"], "use_host_network": True}
+        if "image" in job
+        else {"local_executable": Path(job["destination"])}
     )
+    destination = ab.get_destination("destination-qdrant", config=job["config"], **how)
     source = ab.get_source("source-faker", config={}, local_executable=Path(job["source"]))
     result = [take(destination, source, step) for step in job["steps"]]
     Path(sys.argv[2]).write_text(json.dumps(result), encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,8 @@ from typing import Any
 
 import pytest
 from command_line import Json
+from contained import TAG, missing
+from readme import SERVER_URL, blocks
 from targets import NO_SERVER, EmbeddedTarget, ServerTarget, Target
 
 CLIENTS = Path(__file__).parents[2] / ".venv-clients"
@@ -71,9 +74,9 @@ def run(command: Sequence[str | Path], folder: Path) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, check=False)
 
 
-def configuration(qdrant: Target) -> Json:
+def configuration(indexing: Json) -> Json:
     """All fields are embedded, with made-up vectors; long texts are split."""
-    return {"processing": {"chunk_size": 500}, "embedding": {"mode": "fake"}, "indexing": qdrant.indexing()}
+    return {"processing": {"chunk_size": 500}, "embedding": {"mode": "fake"}, "indexing": indexing}
 
 
 # ----------------------------------------------------------------------------------------------------------
@@ -197,11 +200,11 @@ def latest(records: Iterable[Json], key: Sequence[Sequence[str]]) -> list[Json]:
     return list({tuple(str(record[column]) for (column,) in key): record for record in records}.values())
 
 
-def smoke_test(qdrant: Target, folder: Path, *options: str) -> tuple[int, Json]:
+def smoke_test(indexing: Json, folder: Path, *options: str, destination: str | Path = CONNECTOR) -> tuple[int, Json]:
     """Exit code and verdict of `pyab destination-smoke-test`."""
     config = folder / "config.json"
-    config.write_text(json.dumps(configuration(qdrant)))
-    command = [program("pyairbyte", "pyab"), "destination-smoke-test", "--destination", CONNECTOR, "--config", config]
+    config.write_text(json.dumps(configuration(indexing)))
+    command = [program("pyairbyte", "pyab"), "destination-smoke-test", "--destination", destination, "--config", config]
     done = run([*command, "--scenarios", "all", "--reuse-namespace", NAMESPACE, *options], folder)
     assert "{" in done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout[done.stdout.index("{\n") :])
@@ -211,11 +214,11 @@ def test_every_scenario_of_the_smoke_test_arrives_and_comes_again_unchanged(
     scenarios: dict[str, list[Json]], qdrant: Target, tmp_path: Path
 ) -> None:
     assert len(scenarios) == 22
-    code, verdict = smoke_test(qdrant, tmp_path)
+    code, verdict = smoke_test(qdrant.indexing(), tmp_path)
     assert (code, verdict["success"], verdict["preflight_passed"]) == (0, True, True), verdict
     assert verdict["records_delivered"] == 1059
     compare(qdrant, scenarios | PREFLIGHT, NAMESPACE)
-    code, verdict = smoke_test(qdrant, tmp_path, "--skip-preflight")
+    code, verdict = smoke_test(qdrant.indexing(), tmp_path, "--skip-preflight")
     assert (code, verdict["success"]) == (0, True), verdict
     compare(qdrant, scenarios | PREFLIGHT, NAMESPACE)
 
@@ -254,7 +257,7 @@ class PyAirbyte:
         job, result = self._folder / "job.json", self._folder / "result.json"
         content = {
             "destination": str(self._connector),
-            "config": configuration(self._qdrant),
+            "config": configuration(self._qdrant.indexing()),
             "source": str(program("source-faker", "source-faker")),
             "steps": steps,
         }
@@ -351,6 +354,80 @@ def test_a_sync_without_news_removes_nothing(client: PyAirbyte, qdrant: Target, 
 
 
 # ----------------------------------------------------------------------------------------------------------
+# The image
+
+
+@pytest.fixture(name="mounted")
+def _mounted(tmp_path: Path) -> EmbeddedTarget:
+    """A Qdrant in the folder that PyAirbyte mounts as /local; the image's user may write there."""
+    if reason := missing():
+        pytest.skip(reason)
+    folder = tmp_path / "destination-qdrant"
+    folder.mkdir()
+    folder.chmod(0o777)
+    return EmbeddedTarget(folder)
+
+
+IN_THE_IMAGE = {"url": "file:///local/qdrant", "collection": "docs"}
+
+
+def test_every_scenario_of_the_smoke_test_arrives_through_the_image(
+    scenarios: dict[str, list[Json]], mounted: EmbeddedTarget, tmp_path: Path
+) -> None:
+    code, verdict = smoke_test(IN_THE_IMAGE, tmp_path, destination=TAG)
+    assert (code, verdict["success"], verdict["records_delivered"]) == (0, True, 1059), verdict
+    compare(mounted, scenarios | PREFLIGHT, NAMESPACE)
+
+
+def test_source_faker_arrives_through_the_image(mounted: EmbeddedTarget, tmp_path: Path) -> None:
+    job, result = tmp_path / "job.json", tmp_path / "result.json"
+    step = {
+        "do": "write",
+        "strategy": "merge",
+        "source_config": {"count": 60, "seed": 7, "parallelism": 1, "always_updated": True},
+        "cache": False,
+        "sent": "",
+    }
+    content = {
+        "image": TAG,
+        "config": configuration(IN_THE_IMAGE),
+        "source": str(program("source-faker", "source-faker")),
+        "steps": [{"do": "check"}, step, step],
+    }
+    job.write_text(json.dumps(content))
+    done = run([program("pyairbyte", "python"), DRIVE, job, result], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [step["error"] for step in json.loads(result.read_text())] == [None] * 3
+    stored = texts_by_record(mounted.points() or [], "")
+    assert {stream: sum(map(len, records.values())) for stream, records in stored.items()} == each(60)
+
+
+# ----------------------------------------------------------------------------------------------------------
+# The README
+
+
+def test_the_readme_shows_a_program_that_works(qdrant: Target, tmp_path: Path) -> None:
+    """With the image where there is one and its network is the machine's; else with the executable that the README names too."""
+    if not isinstance(qdrant, ServerTarget):
+        pytest.skip("the README writes to a server, which another run of this test does")
+    (shown,) = blocks("python")
+    image, executable = re.findall(r'docker_image="[^"]+"|local_executable="[^"]+"', shown)
+    if missing():
+        shown = shown.replace(image, f'local_executable="{CONNECTOR}"').replace("use_host_network=True,", "")
+    else:
+        shown = shown.replace(image, f'docker_image="{TAG}"')
+    assert executable.endswith('.venv/bin/destination-qdrant"')
+    shown = shown.replace(SERVER_URL, qdrant.url).replace('"people"', f'"{qdrant.collection}"')
+    shown = shown.replace(
+        '"source-faker",', f'"source-faker", local_executable="{program("source-faker", "source-faker")}",'
+    )
+    (tmp_path / "shown.py").write_text(shown, encoding="utf-8")
+    done = run([program("pyairbyte", "python"), tmp_path / "shown.py"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(qdrant.points() or []) == 100
+
+
+# ----------------------------------------------------------------------------------------------------------
 # Failures
 
 FOREIGN = {"id": "00000000-0000-0000-0000-000000000001", "vector": [1.0, 0.0, 0.0, 0.0], "payload": {}}
@@ -370,6 +447,6 @@ def test_a_failed_check_and_a_failed_write_tell_why(client: PyAirbyte, qdrant: T
 
 def test_a_failed_smoke_test_tells_why(qdrant: Target, tmp_path: Path) -> None:
     qdrant.seed(4, [FOREIGN])
-    code, verdict = smoke_test(qdrant, tmp_path)
+    code, verdict = smoke_test(qdrant.indexing(), tmp_path)
     assert (code, verdict["success"]) == (1, False)
     assert "stores 4-dimensional cos vectors (unnamed), but the embedding model gives 1536 dim" in verdict["error"]
