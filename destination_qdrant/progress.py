@@ -114,8 +114,8 @@ def _waiting(before: Look, now: Look) -> str:
             return f"mostly waiting for {max(took, key=lambda task: took[task]).value}"
         case Activity.REMOVING:
             return "removing older points"
-        case _:
-            return ""
+        case Activity.WORKING:
+            return "mostly reading and splitting"
 
 
 class Heartbeat:

@@ -83,7 +83,7 @@ def test_a_slow_rate_has_a_digit_behind_the_point() -> None:
     [
         ({"source": 16.0}, "mostly waiting for the source"),
         ({"source": 15.0, "room": 14.0}, None),
-        ({"working": 20.0, "room": 10.0}, None),
+        ({"working": 20.0, "room": 10.0}, "mostly reading and splitting"),
         ({"removing": 30.0}, "removing older points"),
     ],
 )
