@@ -10,7 +10,7 @@ from .config import Config, FromField
 from .embedding.base import Embedder
 from .generations import is_certain
 from .release import VERSION
-from .tally import counted
+from .tally import counted, shown
 
 _STREAMS_SHOWN = 20
 _MODES = {"append": "append", "overwrite": "overwrite", "append_dedup": "append + deduped"}
@@ -26,10 +26,10 @@ def opening(
 
 
 def _streams(streams: Sequence[DestinationStream]) -> str:
-    shown = [f"'{stream.descriptor}' ({_mode(stream)})" for stream in streams[:_STREAMS_SHOWN]]
-    if len(streams) > len(shown):
-        shown.append(f"and {len(streams) - len(shown):,} more")
-    return ": ".join(filter(None, (counted(len(streams), "stream"), ", ".join(shown))))
+    named = [f"'{shown(str(stream.descriptor))}' ({_mode(stream)})" for stream in streams[:_STREAMS_SHOWN]]
+    if len(streams) > len(named):
+        named.append(f"and {len(streams) - len(named):,} more")
+    return ": ".join(filter(None, (counted(len(streams), "stream"), ", ".join(named))))
 
 
 def _mode(stream: DestinationStream) -> str:

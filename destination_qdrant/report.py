@@ -10,7 +10,7 @@ from .checkpoints import Outcome
 from .embedding.base import Usage
 from .generations import Verdict, is_certain
 from .identity import is_plain_identifier
-from .tally import Tally, counted, lasted, rate
+from .tally import Tally, counted, lasted, rate, shown
 from .text_format import sources
 
 
@@ -80,7 +80,8 @@ def table(streams: Sequence[tuple[str, Mapping[str, str]]]) -> Iterator[str]:
     """
     if not streams:
         return
-    rows = [("stream", {column: column for column in streams[0][1]}), *streams]
+    named = ((shown(name), cells) for name, cells in streams)
+    rows = [("stream", {column: column for column in streams[0][1]}), *named]
     longest = max(len(name) for name, _ in rows)
     widths = {column: max(len(cells[column]) for _, cells in rows) for column in streams[0][1]}
     for name, cells in rows:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass
 
+_LONGEST_NAME = 60
+
 #: Below this a digit behind the point says more.
 _SLOW = 10
 
@@ -29,6 +31,12 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         """Both together."""
         return Tally(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
+
+
+def shown(name: str) -> str:
+    """A name in a line of the log: on one line, and not longer than a line can be read."""
+    told = " ".join(name.split())
+    return told if len(told) <= _LONGEST_NAME else told[: _LONGEST_NAME - 1] + "…"
 
 
 def lasted(seconds: float) -> str:

@@ -71,6 +71,13 @@ def test_several_streams_are_added_up_and_a_wide_name_makes_room() -> None:
     ]
 
 
+def test_a_name_is_on_one_line_and_does_not_push_the_numbers_out_of_sight() -> None:
+    head, row = table([("new\nline " + "x" * 500, {"records": "1"})])
+
+    assert row == "new line " + "x" * 50 + "…        1"
+    assert len(head) == len(row)
+
+
 def test_a_catalog_without_streams_has_no_table() -> None:
     assert in_numbers() == list(table([])) == []
 
