@@ -15,8 +15,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # the test folders are no packages
 
 from command_line import Connector
-from own_server import OwnServer, find_executable
+from own_server import Server
 from preloaded import IS_POSSIBLE, Loaded, quick
+from servers import Servers
 from targets import NO_SERVER, NO_STRICT_SERVER, STRICT, STRICT_ENVIRONMENT, EmbeddedTarget, ServerTarget, Target
 from wire_double import WireDouble
 
@@ -61,31 +62,25 @@ def _quick_folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-NO_OWN_SERVER = "NO SERVER THAT A TEST MAY KILL: no executable called qdrant is on the PATH"
+@pytest.fixture(name="servers", scope="session")
+def _servers(tmp_path_factory: pytest.TempPathFactory) -> Servers:
+    base = tmp_path_factory.getbasetemp()
+    return Servers(base.parent if "PYTEST_XDIST_WORKER" in os.environ else base)  # the run's folder, not the worker's
 
 
 @pytest.fixture(name="server_url", scope="session")
-def _server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
-    """A real server for every test that wants one, each in a collection of its own; None when there is none."""
-    if url := os.environ.get("QDRANT_URL"):
+def _server_url(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server for every test that wants one, each in a collection of its own."""
+    with servers.url("QDRANT_URL", tmp_path_factory.mktemp("qdrant"), NO_SERVER) as url:
         yield url
-    elif find_executable():
-        with OwnServer(tmp_path_factory.mktemp("qdrant")) as server:
-            yield server.url
-    else:
-        yield None
 
 
 @pytest.fixture(name="strict_server_url", scope="session")
-def _strict_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
-    """A real server with strict mode in new collections; None when there is none."""
-    if url := os.environ.get("QDRANT_STRICT_URL"):
+def _strict_server_url(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server with strict mode in new collections."""
+    folder = tmp_path_factory.mktemp("strict-qdrant")
+    with servers.url("QDRANT_STRICT_URL", folder, NO_STRICT_SERVER, environment=STRICT_ENVIRONMENT) as url:
         yield _with_strict_mode(url)
-    elif find_executable():
-        with OwnServer(tmp_path_factory.mktemp("strict-qdrant"), environment=STRICT_ENVIRONMENT) as server:
-            yield _with_strict_mode(server.url)
-    else:
-        yield None
 
 
 def _with_strict_mode(url: str) -> str:
@@ -98,11 +93,9 @@ def _with_strict_mode(url: str) -> str:
 
 
 @pytest.fixture(name="own_server")
-def _own_server(tmp_path: Path) -> Iterator[OwnServer]:
+def _own_server(servers: Servers, tmp_path: Path) -> Iterator[Server]:
     """A real server for one test alone, which may kill, freeze and restart it."""
-    if not find_executable():
-        pytest.skip(NO_OWN_SERVER)
-    with OwnServer(tmp_path / "server") as server:
+    with servers.own(tmp_path / "server", "NO SERVER THAT A TEST MAY KILL") as server:
         yield server
 
 
@@ -119,8 +112,6 @@ def _target(request: pytest.FixtureRequest, quick_folder: Path) -> Iterator[Targ
     else:
         # Only now: the others need none to be started.
         url = request.getfixturevalue("strict_server_url" if is_strict else "server_url")
-        if not url:
-            pytest.skip(NO_STRICT_SERVER if is_strict else NO_SERVER)
         server = ServerTarget(url, prefer_grpc=over_grpc)
         yield server
         server.remove()

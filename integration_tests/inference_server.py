@@ -1,7 +1,7 @@
 """What a Qdrant server asks to embed texts for it: a real HTTP server in the dialect of Qdrant's setting inference.address.
 
     with InferenceServer(InferenceService()) as server:
-        OwnServer(folder, environment={"QDRANT__INFERENCE__ADDRESS": server.url})
+        servers.own(folder, lack, calls_back=True, environment={"QDRANT__INFERENCE__ADDRESS": server.url})
 
 The dialect is that of `src/common/inference/service.rs` of Qdrant 1.18. The wire double asks the service itself.
 """

@@ -1,4 +1,4 @@
-"""A Qdrant server of the tests' own: the `qdrant` executable on free ports of the loopback interface.
+"""A Qdrant server of the tests' own: what each has, and the `qdrant` executable on free ports of the loopback interface.
 
     with OwnServer(folder) as server:
         server.kill()   # as hard as a machine that dies
@@ -17,11 +17,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import MappingProxyType
-from typing import Self
+from typing import Self, TypedDict, Unpack
 
 from loopback import HOST, reserve
 
@@ -44,28 +44,41 @@ def find_executable() -> str | None:
     return shutil.which("qdrant")
 
 
-class OwnServer(AbstractContextManager["OwnServer"]):
-    """One node. Its gRPC port is the one after the REST port, where the connector expects it.
+def answers(port: int) -> bool:
+    """Whether a server is ready for requests, without TLS."""
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/readyz", timeout=5):
+            return True
+    except (OSError, http.client.HTTPException):  # refused, or 503 while it loads; or no answer of HTTP
+        return False
 
-    `arguments` and `environment` are the executable's own, beside those that give it its ports and its folder.
-    """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        arguments: Sequence[str] = (),
-        environment: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
+class How(TypedDict, total=False):
+    """What may be said of a server, however it is run."""
+
+    environment: Mapping[str, str]
+    """Qdrant's settings, beside those that give it its ports."""
+
+    files: Mapping[str, str]
+    """Settings that name a file, with what is in it."""
+
+    is_ready: Callable[[int], bool]
+    """Whether it takes requests at its REST port."""
+
+
+class Server(AbstractContextManager["Server"]):
+    """One node. Its gRPC port is the one after the REST port, where the connector expects it."""
+
+    def __init__(self, folder: Path, **how: Unpack[How]) -> None:
         self.folder = folder
-        self._arguments = arguments
-        self._extra_environment = environment
+        self._environment = how.get("environment", {})
+        self._files = how.get("files", {})
+        self._is_ready = how.get("is_ready", answers)
         self._held = reserve(2)
         self.port, self.grpc_port = (each.getsockname()[1] for each in self._held)
-        self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        """Start. On Linux the server belongs to this thread, and ends with it."""
+        """Start. On Linux an executable belongs to this thread, and ends with it."""
         try:
             self.start()
         except BaseException:
@@ -85,89 +98,126 @@ class OwnServer(AbstractContextManager["OwnServer"]):
 
     @property
     def log(self) -> Path:
+        """What it said; that of a container is there when it has ended."""
         return self.folder / "log"
 
     @property
+    @abstractmethod
     def is_running(self) -> bool:
         """Whether it was started and not killed."""
-        return self._process is not None
 
     def start(self) -> None:
         """Return when it is ready; what was stored before is there."""
         self.launch()
         self.wait_until_ready()
 
+    @abstractmethod
     def launch(self) -> None:
         """Return while it is still starting, which takes a cluster's other nodes."""
-        executable = find_executable()
-        assert executable is not None, "there is no executable called qdrant on the PATH"
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                _tied_to_this_process([executable, *self._arguments]),
-                cwd=self.folder,
-                env=self._environment(),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
 
     def wait_until_ready(self) -> None:
         """Return when it is ready; one that does not get there is ended."""
-        assert self._process is not None, "the server is not running"
+        assert self.is_running, "the server is not running"
         try:
-            self._look_until_ready(self._process)
+            self._look_until_ready()
         except BaseException:  # a test that is stopped meanwhile as well
             self.kill()
             raise
 
+    def _look_until_ready(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._is_ready(self.port):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"qdrant was not ready after {_START_SECONDS} seconds, see {self.log}")
+            code = self._ended_within(_LOOK_SECONDS)  # a pause that an early death cuts short
+            if code is not None:
+                self.kill()
+                raise RuntimeError(f"qdrant ended with {code}: {self.log.read_text(errors='replace')[-2000:]}")
+
+    @abstractmethod
+    def _ended_within(self, seconds: float) -> int | None:
+        """Wait so long for its end: its exit code, or None when it goes on."""
+
+    @abstractmethod
     def kill(self) -> None:
         """SIGKILL: nothing is flushed, nobody is told."""
+
+    @abstractmethod
+    def freeze(self) -> None:
+        """Stop it where it stands: connections stay open and nothing is answered."""
+
+    @abstractmethod
+    def thaw(self) -> None:
+        """Let a frozen one go on; one that runs runs on."""
+
+    def _settings(self, host: str) -> dict[str, str]:
+        """The environment of one that listens on this address."""
+        return {
+            "QDRANT__SERVICE__HOST": host,
+            "QDRANT__SERVICE__HTTP_PORT": str(self.port),
+            "QDRANT__SERVICE__GRPC_PORT": str(self.grpc_port),
+            "QDRANT__TELEMETRY_DISABLED": "true",
+            **self._environment,
+        }
+
+
+class OwnServer(Server):
+    """The executable, with its data in the folder; `arguments` are its own."""
+
+    def __init__(self, folder: Path, *, arguments: Sequence[str] = (), **how: Unpack[How]) -> None:
+        super().__init__(folder, **how)
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
+    def launch(self) -> None:
+        executable = find_executable()
+        assert executable is not None, "there is no executable called qdrant on the PATH"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "QDRANT__STORAGE__STORAGE_PATH": str(self.folder / "storage"),
+            "QDRANT__STORAGE__SNAPSHOTS_PATH": str(self.folder / "snapshots"),
+            **self._settings(HOST),
+        }
+        for name, content in self._files.items():
+            path = self.folder / name
+            path.write_text(content, encoding="utf-8")
+            environment[name] = str(path)
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                _tied_to_this_process([executable, *self._arguments]),
+                cwd=self.folder,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def _ended_within(self, seconds: float) -> int | None:
+        assert self._process is not None, "the server is not running"
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def freeze(self) -> None:
-        """Stop it where it stands: connections stay open and nothing is answered."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let a frozen one go on."""
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None, "the server is not running"
         self._process.send_signal(number)
-
-    def _environment(self) -> dict[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "QDRANT__SERVICE__HOST": HOST,
-            "QDRANT__SERVICE__HTTP_PORT": str(self.port),
-            "QDRANT__SERVICE__GRPC_PORT": str(self.grpc_port),
-            "QDRANT__STORAGE__STORAGE_PATH": str(self.folder / "storage"),
-            "QDRANT__STORAGE__SNAPSHOTS_PATH": str(self.folder / "snapshots"),
-            "QDRANT__TELEMETRY_DISABLED": "true",
-            **self._extra_environment,
-        }
-
-    def _look_until_ready(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._is_ready():
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"qdrant was not ready after {_START_SECONDS} seconds, see {self.log}")
-            try:
-                code = process.wait(_LOOK_SECONDS)  # a pause that an early death cuts short
-            except subprocess.TimeoutExpired:
-                continue
-            raise RuntimeError(f"qdrant ended with {code}: {self.log.read_text(errors='replace')[-2000:]}")
-
-    def _is_ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=5):  # noqa: S310 -- a loopback URL
-                return True
-        except (OSError, http.client.HTTPException):  # refused, or 503 while it loads; or no answer of HTTP
-            return False
 
 
 def _tied_to_this_process(command: list[str]) -> list[str]:

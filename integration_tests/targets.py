@@ -16,9 +16,8 @@ from typing import Any, Protocol
 
 from command_line import Json
 
-_NO_EXECUTABLE = "and no executable called qdrant is on the PATH"
-NO_SERVER = f"NO REAL SERVER TO TEST AGAINST: QDRANT_URL is not set, {_NO_EXECUTABLE}"
-NO_STRICT_SERVER = f"NO REAL SERVER WITH STRICT MODE TO TEST AGAINST: QDRANT_STRICT_URL is not set, {_NO_EXECUTABLE}"
+NO_SERVER = "NO REAL SERVER TO TEST AGAINST"
+NO_STRICT_SERVER = "NO REAL SERVER WITH STRICT MODE TO TEST AGAINST"
 
 #: Every kind of Qdrant, each way to speak to it, without and with strict mode in new collections.
 CONFIGURATIONS = (

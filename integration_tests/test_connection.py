@@ -28,8 +28,8 @@ from command_line import Connector, Json
 from fault_relay import GrpcRelay
 from go_between import GoBetween, HttpProxy, TlsFront
 from loopback import HOST
-from own_server import OwnServer, find_executable
 from qdrant_client import grpc as protocol
+from servers import Servers
 from wire_double import WireDouble
 
 from destination_qdrant.config import Indexing
@@ -571,42 +571,41 @@ def test_grpc_uses_the_certificates_of_the_configuration_and_says_why_it_cannot(
     assert f"gRPC port {port} was tried as well: the certificate of the server is signed by none" in message
 
 
-class TlsServer(OwnServer):
+@contextmanager
+def a_tls_server(servers: Servers, folder: Path) -> Iterator[str]:
     """A real server that speaks nothing but TLS, and over REST only with clients that show a certificate."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        files = {"CERT": pem(*SERVER.cert_chain_pems), "KEY": pem(SERVER.private_key_pem)}
-        environment = {"SERVICE__ENABLE_TLS": "true", "SERVICE__VERIFY_HTTPS_CLIENT_CERTIFICATE": "true"}
-        for name, content in (files | {"CA_CERT": pem(AUTHORITY.cert_pem)}).items():
-            (folder / name).write_text(content)
-            environment[f"TLS__{name}"] = str(folder / name)
-        super().__init__(folder, environment={f"QDRANT__{name}": value for name, value in environment.items()})
-
-    @property
-    def url(self) -> str:
-        return f"https://{HOST}:{self.port}"
-
-    def _is_ready(self) -> bool:
+    def is_ready(port: int) -> bool:
         try:
-            return opened(self.url, certificates=KNOWN).describe() is None
+            return opened(f"https://{HOST}:{port}", certificates=KNOWN).describe() is None
         except ConnectorError:
             return False
 
+    environment = {
+        "QDRANT__SERVICE__ENABLE_TLS": "true",
+        "QDRANT__SERVICE__VERIFY_HTTPS_CLIENT_CERTIFICATE": "true",
+    }
+    files = {
+        "QDRANT__TLS__CERT": pem(*SERVER.cert_chain_pems),
+        "QDRANT__TLS__KEY": pem(SERVER.private_key_pem),
+        "QDRANT__TLS__CA_CERT": pem(AUTHORITY.cert_pem),
+    }
+    lack = "NO SERVER THAT A TEST MAY START WITH TLS"
+    with servers.own(folder, lack, environment=environment, files=files, is_ready=is_ready) as server:
+        yield f"https://{HOST}:{server.port}"
 
-def test_a_real_server_with_tls_is_written_to(tmp_path: Path) -> None:
-    if not find_executable():
-        pytest.skip("NO SERVER THAT A TEST MAY START WITH TLS: no executable called qdrant is on the PATH")
-    with TlsServer(tmp_path / "server") as server:
+
+def test_a_real_server_with_tls_is_written_to(servers: Servers, tmp_path: Path) -> None:
+    with a_tls_server(servers, tmp_path / "server") as url:
         for prefer_grpc in (True, False):
-            store = opened(server.url, prefer_grpc=prefer_grpc, certificates=KNOWN, api_key="any")
+            store = opened(url, prefer_grpc=prefer_grpc, certificates=KNOWN, api_key="any")
             if prefer_grpc:
                 store.create({UNNAMED: VectorSchema("dense", 4, "cos")})
             store.upsert([Point(int(prefer_grpc), {UNNAMED: Dense.of([1, 0, 0, 1])}, {"kind": "a"})])
             assert (store.notes, "gRPC" in store.place) == ((), prefer_grpc)
             store.close()
-        assert "https:// instead of http://" in refused(server.url.replace("https", "http"))
-        assert "asks for a client certificate" in refused(server.url, certificates=TRUSTING)
+        assert "https:// instead of http://" in refused(url.replace("https", "http"))
+        assert "asks for a client certificate" in refused(url, certificates=TRUSTING)
 
 
 # ----------------------------------------------------------------------------------------------------------

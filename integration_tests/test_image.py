@@ -18,7 +18,7 @@ from orchestrator.platform import Running
 from orchestrator.plays import play
 from orchestrator.story import load
 from running_write import APPEND, ids, jsonl, record, state, state_ids, with_config
-from targets import NO_SERVER, EmbeddedTarget, ServerTarget, Target
+from targets import EmbeddedTarget, ServerTarget, Target
 from wire_double import WireDouble
 
 from destination_qdrant.release import VERSION
@@ -69,10 +69,7 @@ def _place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
         with WireDouble(grpc=transport == "grpc") as double:
             yield ServerTarget(double.url, prefer_grpc=transport == "grpc")
     else:
-        url = request.getfixturevalue("server_url")
-        if not url:
-            pytest.skip(NO_SERVER)
-        server = ServerTarget(url, prefer_grpc=True)
+        server = ServerTarget(request.getfixturevalue("server_url"), prefer_grpc=True)
         yield server
         server.remove()
 

@@ -24,7 +24,7 @@ from orchestrator.dialects import CUSTOM_IMAGE, DIALECTS, REGISTRY
 from orchestrator.kills import Kill, at_every_write, kill, undisturbed
 from orchestrator.platform import Start
 from orchestrator.story import Scenario, load, names
-from targets import NO_SERVER, EmbeddedTarget, ServerTarget, Target, copy_of_folder, copy_on_server
+from targets import EmbeddedTarget, ServerTarget, Target, copy_of_folder, copy_on_server
 from wire_double import WireDouble
 
 SEED = int(os.environ.get("SEED", "1"))
@@ -97,13 +97,11 @@ def test_nothing_is_lost_by_kills_on_a_server(
     name: str,
     prefer_grpc: bool,  # noqa: FBT001 -- a parameter of the test
     start: Start,
-    server_url: str | None,
+    server_url: str,
     record_property: Callable[[str, Any], None],
 ) -> None:
     if "KILLS" not in os.environ:
         pytest.skip("kills on a server take long: `make test-kills` makes them")
-    if server_url is None:
-        pytest.skip(NO_SERVER)
 
     @contextmanager
     def base() -> Iterator[Target]:

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from command_line import Connector, Json
-from conftest import NO_OWN_SERVER
 from inference_server import MINI, SMALL, WORDS, InferenceServer, InferenceService, vector_of
-from own_server import OwnServer, find_executable
+from servers import Servers
 from targets import ServerTarget
 from wire_double import WireDouble
 
@@ -61,17 +60,14 @@ class Place:
 
 
 @pytest.fixture(name="embedding_server", scope="module")
-def _embedding_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, InferenceServer] | None]:
-    if not find_executable():
-        yield None
-        return
-    with (
-        InferenceServer(InferenceService()) as inference,
-        OwnServer(
-            tmp_path_factory.mktemp("embedding"), environment={"QDRANT__INFERENCE__ADDRESS": inference.url}
-        ) as server,
-    ):
-        yield server.url, inference
+def _embedding_server(
+    servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, InferenceServer]]:
+    folder, lack = tmp_path_factory.mktemp("embedding"), "NO SERVER THAT EMBEDS TO TEST AGAINST"
+    with InferenceServer(InferenceService()) as inference:
+        environment = {"QDRANT__INFERENCE__ADDRESS": inference.url}
+        with servers.own(folder, lack, calls_back=True, environment=environment) as server:
+            yield server.url, inference
 
 
 @contextmanager
@@ -80,10 +76,7 @@ def _at(kind: str, service: InferenceService, request: pytest.FixtureRequest) ->
         with WireDouble(grpc=True, inference=service) as double:
             yield double.url
         return
-    found = request.getfixturevalue("embedding_server")
-    if found is None:
-        pytest.skip(NO_OWN_SERVER)
-    url, inference = found
+    url, inference = request.getfixturevalue("embedding_server")
     inference.service = service
     yield url
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from command_line import Finished, Json
 from contained import TAG, command, missing
+from own_container import IMAGE
 from readme import FOLDER_URL, ROOT, SERVER_URL, blocks, commands
 from targets import ServerTarget
 from wire_double import WireDouble
@@ -82,6 +83,10 @@ def test_every_make_target_that_is_named_exists() -> None:
     assert {"demo", "test", "image"} <= named
 
 
+def test_the_qdrant_that_is_shown_is_the_one_that_the_tests_start() -> None:
+    assert [words.rsplit(maxsplit=1)[-1] for words in SERVERS] == [IMAGE]
+
+
 def test_the_configuration_that_is_shown_is_the_one_in_the_examples() -> None:
     (shown,) = blocks("json")
 
@@ -99,10 +104,10 @@ def test_the_local_commands_work_one_after_the_other(checkout: Path) -> None:
 # With a container engine
 
 
-@pytest.fixture(name="server")
-def _server(server_url: str | None) -> Iterator[str]:
-    if server_url:
-        yield server_url
+@pytest.fixture(name="server", params=["double", "server"])
+def _server(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "server":
+        yield request.getfixturevalue("server_url")
         return
     with WireDouble(grpc=True) as double:
         yield double.url

@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 import pytest
 from command_line import Connector, Finished, Json
-from own_server import OwnServer, find_executable
+from servers import Servers
 from wire_double import WireDouble
 
-NO_SERVER = "NO REAL SERVER WITH RIGHTS TO TEST AGAINST: no executable called qdrant is on the PATH"
+NO_SERVER = "NO REAL SERVER WITH RIGHTS TO TEST AGAINST"
 MANAGER = "the-key-that-may-do-everything"
 Right = Literal["r", "rw", "prw"]
 STREAM = {
@@ -105,17 +105,15 @@ KEYS: list[Any] = ["r", "m", "expired", *({"docs": right} for right in ("r", "rw
 
 
 @pytest.fixture(name="guarded", params=["double-rest", "double-grpc", "server-rest", "server-grpc"])
-def _guarded(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Guarded]:
+def _guarded(request: pytest.FixtureRequest, servers: Servers, tmp_path: Path) -> Iterator[Guarded]:
     kind, _, transport = request.param.partition("-")
     over_grpc = transport == "grpc"
     if kind == "double":
         with WireDouble(grpc=over_grpc, api_key=MANAGER, keys={_name(key): key for key in KEYS}) as double:
             yield Guarded(double.url, over_grpc, double)
         return
-    if not find_executable():
-        pytest.skip(NO_SERVER)
     environment = {"QDRANT__SERVICE__API_KEY": MANAGER, "QDRANT__SERVICE__JWT_RBAC": "true"}
-    with OwnServer(tmp_path / "server", environment=environment) as server:
+    with servers.own(tmp_path / "server", NO_SERVER, environment=environment) as server:
         yield Guarded(server.url, over_grpc)
 
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from operator import methodcaller
 from typing import Any
 
 import pytest
@@ -21,9 +22,9 @@ from command_line import Connector, Finished, Json
 from fault_proxy import FaultProxy
 from fault_relay import GrpcRelay, RestRelay
 from loopback import HOST
-from own_server import OwnServer
+from own_server import Server
 from running_write import COMPLETE, Sync, jsonl, state, state_ids
-from targets import NO_SERVER, EmbeddedTarget, ServerTarget
+from targets import EmbeddedTarget, ServerTarget
 from wire_double import WireDouble
 
 from destination_qdrant.qdrant.server.address import Address, candidates
@@ -192,10 +193,7 @@ def _wire(request: pytest.FixtureRequest) -> Iterator[Wire]:
             address = _address(double.url)
             yield Wire(ServerTarget(double.url), stack.enter_context(FaultProxy(address)), double, address)
             return
-        url = request.getfixturevalue("server_url")
-        if not url:
-            pytest.skip(NO_SERVER)
-        target = ServerTarget(url, prefer_grpc=request.param == "server-grpc")
+        target = ServerTarget(request.getfixturevalue("server_url"), prefer_grpc=request.param == "server-grpc")
         stack.callback(target.remove)
         yield real_wire(stack, target)
 
@@ -568,7 +566,7 @@ KILLS = 6
 transports = pytest.mark.parametrize("prefer_grpc", [False, True], ids=["rest", "grpc"])
 
 
-def behind_proxy(server: OwnServer, proxy: FaultProxy, target: ServerTarget) -> Json:
+def behind_proxy(server: Server, proxy: FaultProxy, target: ServerTarget) -> Json:
     proxy.upstream = (HOST, server.grpc_port if target.prefer_grpc else server.port)
     return config_of(f"http://{HOST}:{proxy.port - target.prefer_grpc}", target)
 
@@ -577,7 +575,7 @@ def behind_proxy(server: OwnServer, proxy: FaultProxy, target: ServerTarget) -> 
 @pytest.mark.parametrize("mode", [DEDUP, OVERWRITE], ids=lambda mode: mode.name)
 def test_a_server_that_is_killed_and_comes_back_has_lost_nothing(
     connector: Connector,
-    own_server: OwnServer,
+    own_server: Server,
     *,
     mode: Mode,
     prefer_grpc: bool,
@@ -607,7 +605,7 @@ def test_a_server_that_is_killed_and_comes_back_has_lost_nothing(
     record_property("acknowledged records looked for after kills", checked)
 
 
-def die(server: OwnServer, proxy: FaultProxy) -> None:
+def die(server: Server, proxy: FaultProxy) -> None:
     """What the proxy still holds of the server's answers dies with it."""
     server.kill()
     proxy.cut()
@@ -622,7 +620,7 @@ def _moment(lot: random.Random, *, over_grpc: bool) -> tuple[Any, int]:
 
 @transports
 def test_a_server_that_is_killed_while_old_data_is_removed_comes_back_to_the_end_of_it(
-    connector: Connector, own_server: OwnServer, *, prefer_grpc: bool, undisturbed: Callable[[Mode], Undisturbed]
+    connector: Connector, own_server: Server, *, prefer_grpc: bool, undisturbed: Callable[[Mode], Undisturbed]
 ) -> None:
     """Once before it has removed anything, and once when it has and could not say so."""
     history = undisturbed(OVERWRITE)
@@ -646,7 +644,7 @@ def test_a_server_that_is_killed_while_old_data_is_removed_comes_back_to_the_end
 
 @transports
 def test_a_server_that_stands_still_is_waited_for(
-    connector: Connector, own_server: OwnServer, *, prefer_grpc: bool
+    connector: Connector, own_server: Server, *, prefer_grpc: bool
 ) -> None:
     target = ServerTarget(own_server.url, prefer_grpc=prefer_grpc)
     with FaultProxy((HOST, 0)) as proxy, Writing(connector, behind_proxy(own_server, proxy, target), APPEND) as sync:
@@ -662,7 +660,7 @@ def test_a_server_that_stands_still_is_waited_for(
 
 @transports
 def test_a_server_that_is_away_between_batches_is_waited_for(
-    connector: Connector, own_server: OwnServer, *, prefer_grpc: bool
+    connector: Connector, own_server: Server, *, prefer_grpc: bool
 ) -> None:
     """Nothing stands before it: its ports are closed meanwhile."""
     target = ServerTarget(own_server.url, prefer_grpc=prefer_grpc)
@@ -689,15 +687,15 @@ HASTY = {"timeout": 3, "retry_seconds": 1}
 @pytest.mark.parametrize(
     ("end", "told"),
     [
-        (OwnServer.kill, r"refused; check host and port|lost without an answer; check that Qdrant is running"),
-        (OwnServer.freeze, "no answer came in time: check that it is not overloaded"),
+        (methodcaller("kill"), r"refused; check host and port|lost without an answer; check that Qdrant is running"),
+        (methodcaller("freeze"), "no answer came in time: check that it is not overloaded"),
     ],
     ids=["killed", "frozen"],
 )
 def test_a_server_that_stays_away_is_told_and_a_later_sync_goes_on(
     connector: Connector,
-    own_server: OwnServer,
-    end: Callable[[OwnServer], None],
+    own_server: Server,
+    end: Callable[[Server], None],
     told: str,
     *,
     prefer_grpc: bool,

@@ -21,8 +21,7 @@ from qdrant_client import models
 
 sys.path.insert(0, str(Path(__file__).parent))  # the test folders are no packages
 
-from own_server import OwnServer, find_executable
-from targets import NO_SERVER
+from servers import Servers
 from wire_double import WireDouble
 from wire_sides import DOCS, Side, Transport, closing, refusal
 
@@ -39,10 +38,7 @@ def _side(request: pytest.FixtureRequest) -> Iterator[Side]:
         with WireDouble(grpc=True, clock=lambda: 0.0) as running, closing(Side.of_double(running)) as side:
             yield side
         return
-    url = request.getfixturevalue("server_url")
-    if not url:
-        pytest.skip(NO_SERVER)
-    with closing(Side.of_server(url)) as side:
+    with closing(Side.of_server(request.getfixturevalue("server_url"))) as side:
         yield side
 
 
@@ -445,7 +441,6 @@ def test_a_bucket_is_refilled_within_a_minute_and_by_any_change_of_strict_mode()
 
 SECRET = "the-key-of-the-server"
 LOCKED = {"QDRANT__SERVICE__API_KEY": SECRET, "QDRANT__SERVICE__JWT_RBAC": "true"}
-NO_OWN_SERVER = "NO SERVER WITH KEYS TO TEST AGAINST: no executable called qdrant is on the PATH"
 
 
 def token(claims: Json) -> str:
@@ -487,17 +482,18 @@ def locked_double() -> Iterator[Side]:
 
 
 @contextmanager
-def locked_server(folder: Path) -> Iterator[Side]:
-    if not find_executable():
-        pytest.skip(NO_OWN_SERVER)
-    with OwnServer(folder, environment=LOCKED) as server:
+def locked_server(servers: Servers, folder: Path) -> Iterator[Side]:
+    with servers.own(folder, "NO SERVER WITH KEYS TO TEST AGAINST", environment=LOCKED) as server:
         yield Side.of_server(server.url, SECRET)
 
 
 @pytest.fixture(name="locked", params=["double", "server"], scope="module")
-def _locked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+def _locked(
+    request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Side]:
     """It asks for keys, and has a collection with an alias."""
-    made = locked_double() if request.param == "double" else locked_server(tmp_path_factory.mktemp("locked"))
+    is_double = request.param == "double"
+    made = locked_double() if is_double else locked_server(servers, tmp_path_factory.mktemp("locked"))
     with made as open_side, closing(open_side) as side:
         create(side)
         alias = {"create_alias": {"collection_name": "docs", "alias_name": ALIAS}}

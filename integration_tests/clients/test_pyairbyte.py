@@ -22,7 +22,7 @@ import pytest
 from command_line import Json
 from contained import TAG, missing
 from readme import SERVER_URL, blocks
-from targets import NO_SERVER, EmbeddedTarget, ServerTarget, Target
+from targets import EmbeddedTarget, ServerTarget, Target
 
 CLIENTS = Path(__file__).parents[2] / ".venv-clients"
 DRIVE = Path(__file__).with_name("drive.py")
@@ -47,8 +47,6 @@ def _qdrant(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Target]:
         yield EmbeddedTarget(tmp_path)
         return
     url = request.getfixturevalue("server_url")
-    if not url:
-        pytest.skip(NO_SERVER)
     server = ServerTarget(url, prefer_grpc=True)
     yield server
     if server.points() is not None:
