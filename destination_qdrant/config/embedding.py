@@ -342,7 +342,7 @@ class FromField(Choice):
     mode: Literal["from_field"] = "from_field"
     field_name: Text = Field(
         title="Field name",
-        description="The field of the record that holds the vector, as a list of numbers.",
+        description="The field of the record, not inside another one, that holds the vector as a list of numbers.",
         examples=["embedding", "vector"],
     )
     dimensions: Dimensions = Field(

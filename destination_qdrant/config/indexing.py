@@ -246,14 +246,14 @@ class Indexing(Part):
     distance_metric: Literal["cos", "dot", "euc", "manhattan"] = Field(
         default="cos",
         title="Distance",
-        description="How vectors are compared: cos (cosine, right for nearly all text models), dot (dot product) euc (Euclidean) "
+        description="How vectors are compared: cos (cosine, right for nearly all text models), dot (dot product), euc (Euclidean) "
         "or manhattan. Used when the collection is created; it has to equal that of an existing collection.",
         json_schema_extra=SHOWN,
     )
     text_field: str = Field(
         default="text",
         title="Text field in Qdrant",
-        description="The payload field that stores the text of a chunk.",
+        description="The payload field that stores the text of a chunk; its name must not begin with _ab_.",
         examples=["text", "page_content"],
     )
     payload_indexes: tuple[PayloadIndexOption, ...] = Field(
