@@ -17,14 +17,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-STATE = Path(tempfile.gettempdir()) / "destination-qdrant-dockerd"
-_PID, _LOG = STATE / "pid", STATE / "log"
+#: Only root writes there: whoever could write these files could have another process ended.
+_PID, _LOG = Path("/run/destination-qdrant-dockerd.pid"), Path("/var/log/destination-qdrant-dockerd.log")
 
 _START_SECONDS = 60
 _LOOK_SECONDS = 0.2
@@ -122,7 +121,6 @@ def start() -> None:
     Raises:
         NoEngineError: it does not come to answer.
     """
-    STATE.mkdir(exist_ok=True)
     for driver in _DRIVERS:
         print(f"Starting {' '.join((*_DAEMON, *driver))} ...", flush=True)
         with _LOG.open("ab") as log:
@@ -149,19 +147,21 @@ def _comes_to_answer(process: subprocess.Popen[bytes]) -> bool:
 
 
 def stop() -> None:
-    """End the daemon that `start` has started; another one is left alone."""
+    """End the daemon that `start` has started; another one is left alone, and so is what has its old number now."""
     with suppress(FileNotFoundError, ProcessLookupError, ValueError):
         pid = int(_PID.read_text())
+        if Path(f"/proc/{pid}/comm").read_text() != "dockerd\n":
+            return
         os.kill(pid, signal.SIGTERM)
         while _PID.exists():  # its last act is to remove it
             os.kill(pid, 0)
             time.sleep(_LOOK_SECONDS)
 
 
-def answers(*command: str) -> bool:
-    """Whether a command is there and succeeds."""
+def answers(*command: str, seconds: float = 60) -> bool:
+    """Whether a command is there and succeeds within so many seconds."""
     with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(command, check=False, capture_output=True, timeout=60)  # noqa: S603 -- the callers' own words
+        done = subprocess.run(command, check=False, capture_output=True, timeout=seconds)  # noqa: S603 -- the callers' own words
         return done.returncode == 0
     return False
 

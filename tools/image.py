@@ -24,6 +24,8 @@ TAG = "airbyte/destination-qdrant:dev"
 #: The base image of our own making; the release of Debian that the usual one is made of.
 OWN_BASE = "destination-qdrant-base:bookworm"
 _RELEASE = "bookworm"
+#: A registry that is there has sent some 50 MB by then.
+_PULL_SECONDS = 600
 _PACKAGES = "python3,python3-venv,ca-certificates"
 _CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 _BASE_RECIPE = "FROM scratch\nADD base.tar /\nENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
@@ -59,7 +61,7 @@ def choose_base(engine: Engine) -> str:
     asked, usual = os.environ.get("BASE_IMAGE"), usual_base()
     if asked:
         return asked
-    if _has(engine, usual) or answers(engine.command, "pull", "--quiet", usual):
+    if _has(engine, usual) or answers(engine.command, "pull", usual, seconds=_PULL_SECONDS):
         return usual
     if _has(engine, OWN_BASE):
         print(f"{usual} cannot be pulled; using {OWN_BASE}, which was made here.", flush=True)
