@@ -25,7 +25,7 @@ COPY main.py metadata.yaml LICENSE /airbyte/integration_code/
 RUN chmod -R a+rX /airbyte \
  && /opt/venv/bin/python -m compileall -q /airbyte/integration_code \
  && { getent passwd 1000 > /dev/null \
-   || { groupadd --gid 1000 airbyte \
+   || { { getent group 1000 > /dev/null || groupadd --gid 1000 airbyte; } \
      && useradd --uid 1000 --gid 1000 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin airbyte; }; }
 
 # HOME: libraries that insist on a cache find the one place that is always writable.

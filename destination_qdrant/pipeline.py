@@ -47,10 +47,12 @@ from .protocol import (
 from .qdrant.base import Where
 from .report import Numbers, StreamReport, additional_stats, closing, streams_in_numbers, warnings
 from .site import Site
-from .tally import Tally, counted
+from .tally import Tally, counted, shown
 
 #: How long a failed sync waits for batches on their way, so that what is paid for is stored and acknowledged.
 _GRACE_SECONDS = 30.0
+
+_STREAMS_NAMED = 10
 
 
 class Source(Protocol):
@@ -134,6 +136,11 @@ def _numbered(source: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
             yield number, line
     except LineTooLong:
         raise too_long(number + 1, LONGEST_LINE) from None
+
+
+def _named(streams: list[str]) -> str:
+    more = f" and {len(streams) - _STREAMS_NAMED:,} more" if len(streams) > _STREAMS_NAMED else ""
+    return ", ".join(map(shown, streams[:_STREAMS_NAMED])) + more
 
 
 def _counted(checkpoint: Checkpoint) -> bytes:
@@ -402,7 +409,7 @@ class _Run:
         pending = [str(report.verdict.stream.descriptor) for report in reports if report.verdict.pending]
         if pending:
             raise TransientError(
-                f"The input ended before the source reported these streams complete: {', '.join(pending)}; "
+                f"The input ended before the source reported these streams complete: {_named(pending)}; "
                 "what was there before is kept beside what this sync wrote, and the next complete sync removes it."
             )
 

@@ -111,6 +111,8 @@ def _waiting(before: Look, now: Look) -> str:
             return "mostly waiting for the source"
         case Activity.ROOM:
             took = {task: now.busy[task] - before.busy[task] for task in Task}
+            if not any(took.values()):
+                return "mostly waiting for batches to be stored"
             return f"mostly waiting for {max(took, key=lambda task: took[task]).value}"
         case Activity.REMOVING:
             return "removing older points"

@@ -144,11 +144,9 @@ _COMMANDS = {"spec": _spec, "check": _check, "write": _write, "plan": _plan}
 
 
 def _inputs(arguments: argparse.Namespace, *outs: MessageWriter) -> tuple[Any, Any, StdinLines]:
-    """Configuration, catalog and messages; from now on the process ends at once when it is told to."""
+    """Configuration, catalog and messages."""
     from .lines import StdinLines
 
-    for stop in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(stop, _on_stop)
     raw_config = _read_json(arguments.config, "configuration")
     for out in outs:
         _mask_secrets(out, raw_config)
@@ -223,6 +221,8 @@ def _on_stop(signal_number: int, _frame: object) -> NoReturn:
 
 def console() -> NoReturn:
     """Run as a program: leaves at once, also when a worker still waits for an answer."""
+    for stop in (signal.SIGTERM, signal.SIGINT):  # the first process of a container does not end without a handler
+        signal.signal(stop, _on_stop)
     code = main()
     sys.stderr.flush()
     os._exit(code)

@@ -34,9 +34,13 @@ class Tally:
 
 
 def shown(name: str) -> str:
-    """A name in a line of the log: on one line, and not longer than a line can be read."""
-    told = " ".join(name.split())
-    return told if len(told) <= _LONGEST_NAME else told[: _LONGEST_NAME - 1] + "…"
+    """A name in a line of the log: on one line, nothing that moves a cursor, and no longer than a line can be read.
+
+    What is left out is in its middle: names differ at their ends.
+    """
+    told = "".join(each if each.isprintable() else "�" for each in " ".join(name.split()))
+    half = _LONGEST_NAME // 2
+    return told if len(told) <= _LONGEST_NAME else f"{told[: half - 1]}…{told[-half:]}"
 
 
 def lasted(seconds: float) -> str:

@@ -27,7 +27,7 @@ _PID, _LOG = Path("/run/destination-qdrant-dockerd.pid"), Path("/var/log/destina
 
 _START_SECONDS = 60
 _LOOK_SECONDS = 0.2
-_PACKAGES = ("docker.io", "debootstrap")
+_PACKAGES = ("docker.io", "debootstrap", "debian-archive-keyring")
 
 #: What makes a daemon work where it may change neither the firewall nor the interfaces; and what to fall back to where
 #: the kernel has no layered file system for it.
@@ -111,8 +111,9 @@ def install(*packages: str) -> None:
 
 
 def _is_installed(package: str) -> bool:
-    program = {"docker.io": "dockerd"}.get(package, package)
-    return shutil.which(program) is not None
+    if package == "debian-archive-keyring":
+        return Path("/usr/share/keyrings/debian-archive-keyring.gpg").exists()
+    return shutil.which({"docker.io": "dockerd"}.get(package, package)) is not None
 
 
 def start() -> None:
@@ -148,12 +149,13 @@ def _comes_to_answer(process: subprocess.Popen[bytes]) -> bool:
 
 def stop() -> None:
     """End the daemon that `start` has started; another one is left alone, and so is what has its old number now."""
-    with suppress(FileNotFoundError, ProcessLookupError, ValueError):
+    with suppress(FileNotFoundError, ProcessLookupError, PermissionError, ValueError):
         pid = int(_PID.read_text())
-        if Path(f"/proc/{pid}/comm").read_text() != "dockerd\n":
+        if str(_PID).encode() not in Path(f"/proc/{pid}/cmdline").read_bytes():
             return
         os.kill(pid, signal.SIGTERM)
-        while _PID.exists():  # its last act is to remove it
+        deadline = time.monotonic() + _START_SECONDS
+        while _PID.exists() and time.monotonic() < deadline:  # its last act is to remove it
             os.kill(pid, 0)
             time.sleep(_LOOK_SECONDS)
 

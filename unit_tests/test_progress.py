@@ -93,7 +93,10 @@ def test_what_limits_the_sync_is_told_where_it_is_known(seconds: dict[str, float
     assert said.endswith(f"; {told}." if told else " a second).")
 
 
-@pytest.mark.parametrize(("embedding", "qdrant", "told"), [(9, 8, "embedding"), (8, 9, "Qdrant"), (0, 0.1, "Qdrant")])
+@pytest.mark.parametrize(
+    ("embedding", "qdrant", "told"),
+    [(9, 8, "embedding"), (8, 9, "Qdrant"), (0, 0.1, "Qdrant"), (0, 0, "batches to be stored")],
+)
 def test_what_the_workers_were_busy_with_since_the_last_look_is_what_the_reader_waits_for(
     embedding: float, qdrant: float, told: str
 ) -> None:

@@ -72,9 +72,9 @@ def test_several_streams_are_added_up_and_a_wide_name_makes_room() -> None:
 
 
 def test_a_name_is_on_one_line_and_does_not_push_the_numbers_out_of_sight() -> None:
-    head, row = table([("new\nline " + "x" * 500, {"records": "1"})])
+    head, row = table([("new\nline \x1b[2J" + "x" * 500 + "end", {"records": "1"})])
 
-    assert row == "new line " + "x" * 50 + "…        1"
+    assert row == "new line �[2J" + "x" * 16 + "…" + "x" * 27 + "end        1"
     assert len(head) == len(row)
 
 

@@ -12,6 +12,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from threading import Lock
@@ -167,11 +168,22 @@ def load(model_name: str, model_path: str | None = None) -> LocalEmbedder:
 def _bundled() -> TextEmbedding:
     """FastEmbed wants all files of a model in one folder; it needs that folder only while it loads."""
     weights = _weights()
-    with tempfile.TemporaryDirectory(prefix="destination-qdrant-") as name:
+    with _temporary_folder() as name:
         folder = Path(name)
         for file in (weights, *_TOKENIZER_FOLDER.glob("*.json")):
             (folder / file.name).symlink_to(file)
         return _open(_BUNDLED_IN_FASTEMBED, specific_model_path=name, cache_dir=name, local_files_only=True)
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for some links; in memory where the root file system is read-only, or the usual place is full."""
+    for place in (None, "/dev/shm"):  # noqa: S108 -- a folder in it has a random name
+        with suppress(OSError):
+            return tempfile.TemporaryDirectory(prefix="destination-qdrant-", dir=place)
+    raise TransientError(
+        "The local model needs a temporary folder, and none can be made: free some room in /tmp, mount one there "
+        "(--tmpfs /tmp), or set TMPDIR."
+    )
 
 
 def _weights() -> Path:

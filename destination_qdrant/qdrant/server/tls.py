@@ -126,7 +126,14 @@ def grpc_credentials(certificates: Certificates) -> dict[str, bytes]:
 
 def _trusting(authority: str | None) -> ssl.SSLContext:
     if authority is None:
-        return httpx.create_ssl_context()
+        try:
+            return httpx.create_ssl_context()
+        except OSError:
+            pass  # raised below, so that nothing of the path rides along
+        raise ConfigError(
+            "The certificates that the environment names (SSL_CERT_FILE or SSL_CERT_DIR) cannot be read; correct the "
+            "variable, or remove it."
+        )
     pem = _pem(authority, _CERTIFICATES, _AUTHORITY)
     try:
         return ssl.create_default_context(cadata=pem)
