@@ -62,7 +62,8 @@ def _deliver(batch: Batch, site: Site) -> CommitReceipt:
             site.store.delete([point_id for point_ids in stale.values() for point_id in point_ids])
         tallies.removed(stale)
     if site.replicated:
-        _remove_unseen(found, site)
+        with site.busy.at(Task.QDRANT):
+            _remove_unseen(found, site)
     return _receipt(batch, found.current, tallies.by_stream)
 
 

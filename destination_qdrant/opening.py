@@ -55,4 +55,5 @@ def _embedding(config: Config, prepared: Prepared, embedder: Embedder) -> str:
     again = (
         "text that is stored already is not embedded again" if prepared.reuse.by_key else "all text is embedded anew"
     )
-    return f"Embedding with {embedder.model}{at_once}; {again}"
+    # A warning may be about just that, and says more.
+    return f"Embedding with {embedder.model}{at_once}" + ("" if prepared.warnings else f"; {again}")

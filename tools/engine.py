@@ -70,7 +70,7 @@ def get() -> Engine:
         NoEngineError: none can be had.
     """
     found = find()
-    if found is None or (not found.runs and may_install()):
+    if found is None:
         require_leave()
         install(*(package for package in _PACKAGES if not _is_installed(package)))
         start()

@@ -100,6 +100,14 @@ def test_text_that_is_embedded_anew_is_told() -> None:
     assert embedding == "Embedding with fake; all text is embedded anew."
 
 
+def test_what_a_warning_is_about_to_say_is_not_contradicted() -> None:
+    *_, embedding = opening(
+        [], config(), prepared(reuse=Reuse(by_key=True), warnings=("No index.",)), RecordingEmbedder()
+    )
+
+    assert embedding == "Embedding with fake."
+
+
 def test_vectors_that_come_with_the_records_are_told() -> None:
     given = parse_config(
         {
