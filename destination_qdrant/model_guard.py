@@ -29,6 +29,7 @@ from .config import (
 )
 from .errors import ConfigError
 from .vectors import UNNAMED
+from .wording import shown
 
 _UNNAMED_LABEL = "unnamed"
 _SHOWN_AT_MOST = 200
@@ -108,7 +109,8 @@ def _beside(others: Sequence[str]) -> str:
     if not others:
         return ""
     named = shown(
-        " and ".join("the unnamed vector" if each == _UNNAMED_LABEL else f'vector "{each}"' for each in others)
+        " and ".join("the unnamed vector" if each == _UNNAMED_LABEL else f'vector "{each}"' for each in others),
+        _SHOWN_AT_MOST,
     )
     return (
         f"This connector also writes {named} of this collection; a record that both syncs have keeps only the vectors "
@@ -130,7 +132,7 @@ def _changed(noted: Mapping[str, Any], now: Making, *, guarded: bool) -> str:
         return f"{found}, so searches find the right records only when all of them are synced again."
     if _differs(noted, "chunking", now.chunking):
         return (
-            f"Text was split otherwise until now ({shown(noted['chunking'])}; now {now.chunking or 'not at all'}): records "
+            f"Text was split otherwise until now ({shown(noted['chunking'], _SHOWN_AT_MOST)}; now {now.chunking or 'not at all'}): records "
             "split in both ways stand side by side until each is synced again."
         )
     return ""
@@ -140,14 +142,8 @@ def _differs(noted: Mapping[str, Any], part: str, now: object) -> bool:
     return part in noted and noted[part] != now
 
 
-def shown(text: str) -> str:
-    """A text that anybody may have written, as a sentence can show it."""
-    readable = "".join(filter(str.isprintable, text))
-    return readable if len(readable) <= _SHOWN_AT_MOST else f"{readable[: _SHOWN_AT_MOST - 1]}…"
-
-
 def _of(model: str | None, dimensions: int | None) -> str:
-    named = "the records" if model == "records" else shown(model or "") or "an unknown model"
+    named = "the records" if model == "records" else shown(model or "", _SHOWN_AT_MOST) or "an unknown model"
     return f"{named} ({dimensions or 'unknown'} dimensions)"
 
 
@@ -184,8 +180,8 @@ def _form(form: TextFormat) -> list[str]:
     if isinstance(form, ValuesFormat):
         return ["values alone"]
     if isinstance(form, TemplateFormat):
-        shown = json.dumps(form.template, ensure_ascii=False)
-        return [f"template {shown if len(shown) <= _LONGEST_TEMPLATE else _digest(shown)}"]
+        template = json.dumps(form.template, ensure_ascii=False)
+        return [f"template {template if len(template) <= _LONGEST_TEMPLATE else _digest(template)}"]
     return []
 
 

@@ -10,7 +10,7 @@ from .config import Config, FromField
 from .embedding.base import Embedder
 from .generations import is_certain
 from .release import VERSION
-from .tally import counted, shown
+from .wording import counted, shown
 
 _STREAMS_SHOWN = 20
 _MODES = {"append": "append", "overwrite": "overwrite", "append_dedup": "append + deduped"}

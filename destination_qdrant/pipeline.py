@@ -45,9 +45,10 @@ from .protocol import (
     with_counts,
 )
 from .qdrant.base import Where
-from .report import Numbers, StreamReport, additional_stats, closing, streams_in_numbers, warnings
+from .report import Numbers, StreamReport, additional_stats, all_warnings, closing, streams_in_numbers
 from .site import Site
-from .tally import Tally, counted, shown
+from .tally import Tally
+from .wording import counted, shown
 
 #: How long a failed sync waits for batches on their way, so that what is paid for is stored and acknowledged.
 _GRACE_SECONDS = 30.0
@@ -97,8 +98,14 @@ def sync(source: Source, parts: Parts) -> None:
     Raises:
         ConnectorError: the first thing that went wrong; what was acknowledged until then is in Qdrant.
     """
-    with _running(source, parts) as run:
-        run.finish()
+    run = _Run(source, parts)
+    try:
+        with _running(run):
+            run.finish()
+    except ConnectorError:
+        with suppress(Exception):  # what went wrong is what counts
+            run.tell_numbers()
+        raise
     run.report()
 
 
@@ -108,22 +115,21 @@ def rehearse(source: Source, parts: Parts) -> list[StreamReport]:
     Raises:
         ConnectorError: the first thing that went wrong.
     """
-    with _running(source, parts) as run:
+    run = _Run(source, parts)
+    with _running(run):
         pass
     return run.reports()
 
 
 @contextmanager
-def _running(source: Source, parts: Parts) -> Iterator[_Run]:
-    """A sync at the end of its input, when everything is delivered. It tells its progress until the block ends."""
-    run = _Run(source, parts)
-    source.on_wait = run.idle
-    heartbeat = Heartbeat(run.tell_progress, parts.bounds.progress_seconds)
+def _running(run: _Run) -> Iterator[None]:
+    """The block is at the end of the input, when everything is delivered. Progress is told until it ends."""
+    heartbeat = Heartbeat(run.tell_progress, run.progress_seconds)
     heartbeat.start()
     try:
-        run.take_all(_numbered(source))
+        run.take_all()
         run.drain()
-        yield run
+        yield
     finally:
         run.stop()
         heartbeat.stop()
@@ -155,6 +161,7 @@ class _Run:
     """The moving parts of one sync. Everything below `_changed` is shared between threads and guarded by it."""
 
     def __init__(self, source: Source, parts: Parts) -> None:
+        self.progress_seconds = parts.bounds.progress_seconds
         self._source = source
         self._parts = parts
         self._out = parts.out
@@ -182,10 +189,11 @@ class _Run:
 
     # -- the reader's side ---------------------------------------------------------------------------------
 
-    def take_all(self, lines: Iterable[tuple[int, bytes]]) -> None:
+    def take_all(self) -> None:
         """Take every line of the input; a line that ends the sync does not undo those before it."""
+        self._source.on_wait = self.idle
         try:
-            for number, line in lines:
+            for number, line in _numbered(self._source):
                 self._take(number, line)
         except ConnectorError:
             if self._failure is None:
@@ -251,7 +259,8 @@ class _Run:
         if not self._ends.status(status) and status.descriptor not in self._unknown_streams:
             self._unknown_streams.add(status.descriptor)
             self._out.log(
-                "WARN", f"Stream '{status.descriptor}' has a status but is not in the catalog; it is ignored."
+                "WARN",
+                f"Stream '{shown(str(status.descriptor))}' has a status but is not in the catalog; it is ignored.",
             )
 
     def _stream_of(self, descriptor: Descriptor) -> DestinationStream:
@@ -400,18 +409,23 @@ class _Run:
     def report(self) -> None:
         """Say what was done, and whether the sync is complete."""
         reports = self.reports()
-        for line in streams_in_numbers(reports):
-            self._out.log("INFO", line)
-        for report in reports:
-            for warning in warnings(report):
-                self._out.log("WARN", f"Stream '{report.verdict.stream.descriptor}': {warning}")
-        self._out.log("INFO", closing(reports, self._parts.site.embedder.usage, monotonic() - self._began_at))
+        self.tell_numbers()
+        for warning in all_warnings(reports):
+            self._out.log("WARN", warning)
         pending = [str(report.verdict.stream.descriptor) for report in reports if report.verdict.pending]
         if pending:
             raise TransientError(
                 f"The input ended before the source reported these streams complete: {_named(pending)}; "
                 "what was there before is kept beside what this sync wrote, and the next complete sync removes it."
             )
+
+    def tell_numbers(self) -> None:
+        """Say what was done until now, from memory."""
+        numbers = {stream.descriptor: self._numbers_of(stream.descriptor) for stream in self._parts.catalog.streams}
+        for line in streams_in_numbers(numbers):
+            self._out.log("INFO", line)
+        took = monotonic() - self._began_at
+        self._out.log("INFO", closing(numbers.values(), self._parts.site.embedder.usage, took))
 
     def reports(self) -> list[StreamReport]:
         """What became of each stream."""
@@ -422,14 +436,17 @@ class _Run:
 
     def _report_of(self, verdict: Verdict) -> StreamReport:
         stream, site = verdict.stream, self._parts.site
-        numbers = Numbers(
-            outcomes=self._ledger.outcomes(stream.descriptor),
-            skipped={reason: count for (of, reason), count in self._skipped.items() if of == stream.descriptor},
-            tally=self._tallies.get(stream.descriptor, Tally()),
-            removed=self._removed[stream.descriptor],
-        )
         is_left = stream.descriptor in site.airbyte_streams and holds(site.store, of_airbyte(stream))
-        return StreamReport(verdict, numbers, airbyte_points_left=is_left)
+        return StreamReport(verdict, self._numbers_of(stream.descriptor), airbyte_points_left=is_left)
+
+    def _numbers_of(self, stream: Descriptor) -> Numbers:
+        with self._changed:
+            return Numbers(
+                outcomes=self._ledger.outcomes(stream),
+                skipped={reason: count for (of, reason), count in self._skipped.items() if of == stream},
+                tally=self._tallies.get(stream, Tally()),
+                removed=self._removed[stream],
+            )
 
     # -- while it runs -------------------------------------------------------------------------------------
 

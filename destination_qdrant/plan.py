@@ -32,7 +32,7 @@ from .qdrant import open_store
 from .qdrant.base import CollectionInfo, Store, Where
 from .qdrant.server.errors import ShardKeyMissingError
 from .rehearsal import UnaskedEmbedder, UnwrittenStore, stand_in
-from .report import Numbers, StreamReport, fates, table, warnings
+from .report import Numbers, StreamReport, all_warnings, fates, table
 from .site import Reuse, Site
 from .tally import Tally
 
@@ -94,7 +94,7 @@ def plan(
         settled,
         *notes,
         *known.notes,
-        *_warnings(reports),
+        *all_warnings(reports),
         *_about_chunks(reports),
         *_about_price(config, price),
     )
@@ -222,12 +222,6 @@ def _reuse(store: Store, config: Config, catalog: Catalog, info: CollectionInfo)
 
 # ----------------------------------------------------------------------------------------------------------
 # The table
-
-
-def _warnings(reports: Sequence[StreamReport]) -> Iterator[str]:
-    for report in reports:
-        for warning in warnings(report):
-            yield f"Stream '{report.verdict.stream.descriptor}': {warning}"
 
 
 def _is_free(config: Config) -> bool:

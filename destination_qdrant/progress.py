@@ -14,7 +14,8 @@ from time import monotonic
 
 from .busy import Task
 from .embedding.base import Usage
-from .tally import Tally, counted, lasted, rate
+from .tally import Tally
+from .wording import counted, lasted, rate
 
 
 class Activity(Enum):

@@ -24,6 +24,7 @@ import orjson
 
 from .errors import ConnectorError, SystemFault, TransientError
 from .redaction import Redactor
+from .wording import printable
 
 #: Python's own limit for reading an integer (`sys.int_info.default_max_str_digits`).
 _LONGEST_INTEGER = 4_300
@@ -380,18 +381,12 @@ class TextWriter(MessageWriter):
     def log(self, level: LogLevel, message: str) -> None:
         """Write a line of text."""
         del level
-        self._write(_printable(self._mask(message)).encode())
+        self._write(printable(self._mask(message)).encode())
 
     def error(self, error: ConnectorError, stack_trace: str = "") -> None:
         """Write what went wrong, and not where."""
         del stack_trace
         self.log("ERROR", error.message)
-
-
-def _printable(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 # ----------------------------------------------------------------------------------------------------------

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from .checkpoints import Outcome
 from .embedding.base import Usage
 from .generations import Verdict, is_certain
 from .identity import is_plain_identifier
-from .tally import Tally, counted, lasted, rate, shown
+from .protocol import Descriptor
+from .tally import Tally
 from .text_format import sources
+from .wording import counted, lasted, rate, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,12 @@ def table(streams: Sequence[tuple[str, Mapping[str, str]]]) -> Iterator[str]:
         yield "  ".join([name.ljust(longest), *(cells[column].rjust(width) for column, width in widths.items())])
 
 
-def streams_in_numbers(reports: Sequence[StreamReport]) -> Iterator[str]:
+def streams_in_numbers(numbers: Mapping[Descriptor, Numbers]) -> Iterator[str]:
     """A table of what became of the streams, line by line; several have a line for all of them."""
-    numbers = [(str(report.verdict.stream.descriptor), report.numbers) for report in reports]
-    if len(numbers) > 1:
-        numbers.append(("in total", sum((each for _, each in numbers), Numbers())))
-    return table([(name, _cells(each)) for name, each in numbers])
+    named = [(str(stream), each) for stream, each in numbers.items()]
+    if len(named) > 1:
+        named.append(("in total", sum(numbers.values(), Numbers())))
+    return table([(name, _cells(each)) for name, each in named])
 
 
 def _cells(numbers: Numbers) -> Mapping[str, str]:
@@ -110,9 +112,9 @@ def _cells(numbers: Numbers) -> Mapping[str, str]:
     return {column: f"{number:,}" for column, number in cells.items()}
 
 
-def closing(reports: Sequence[StreamReport], usage: Usage, seconds: float) -> str:
+def closing(numbers: Iterable[Numbers], usage: Usage, seconds: float) -> str:
     """How long it took, and what the embedding provider was asked: a request may carry texts of several streams."""
-    records = sum(count for report in reports for count in report.numbers.outcomes.values())
+    records = sum(count for each in numbers for count in each.outcomes.values())
     parts = [f"{counted(records, 'record')} ({rate(records, seconds)})"]
     if usage.requests:
         parts.append(counted(usage.requests, "embedding request"))
@@ -138,8 +140,15 @@ def additional_stats(tally: Tally) -> Mapping[str, int]:
     return {name: count for name, count in told.items() if count}
 
 
+def all_warnings(reports: Iterable[StreamReport]) -> Iterator[str]:
+    """What the user should know about the streams."""
+    for report in reports:
+        for warning in warnings(report):
+            yield f"Stream '{shown(str(report.verdict.stream.descriptor))}': {warning}"
+
+
 def warnings(report: StreamReport) -> Iterator[str]:
-    """What the user should know about the stream."""
+    """What the user should know about one stream."""
     stream, skipped = report.verdict.stream, report.numbers.skipped
     if skipped.get("no_text"):
         fields = ", ".join(sources(stream.text_format, stream.text_fields)) or "any field"

@@ -265,6 +265,20 @@ def test_a_failure_that_is_about_records_names_their_lines_and_stream(connector:
     assert "(in lines 3 to 9 of the input, stream docs)" in finished.error["message"]
 
 
+def test_a_sync_that_fails_says_in_numbers_what_it_did_until_then(connector: Connector, double: WireDouble) -> None:
+    with Sync(connector, ServerTarget(double.url)) as sync:
+        sync.send(record(1), state(1))
+        sync.hear("STATE")
+        double.fail("PUT /collections/[^/]+/points", times=99, status=403)
+        finished = sync.send(record(2), state(2)).end()
+    head, row, took = finished.log[-3:]
+    assert finished.code == 1
+    assert dict(zip(head.split()[1:5], row.split()[1:5], strict=True)) == {
+        "stream": "docs", "records": "1", "written": "1", "unchanged": "0",
+    }  # fmt: skip
+    assert MEASURED.sub("#", took) == "INFO #1 record #."
+
+
 def test_a_failure_ends_the_sync_though_standard_input_stays_open(connector: Connector, double: WireDouble) -> None:
     double.fail("PUT /collections/[^/]+/points", times=99, status=403)
     with Sync(connector, ServerTarget(double.url)) as sync:

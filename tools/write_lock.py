@@ -44,13 +44,14 @@ COMPILE = (
 
 
 def fingerprint(pyproject: dict[str, Any]) -> str:
-    """The sha256 over the tables of pyproject.toml that a lock is made from, as canonical JSON."""
+    """The sha256 over the tables of pyproject.toml that a lock is made from, and what it leaves out, as canonical JSON."""
     project = pyproject["project"]
     tables = {
         "requires-python": project["requires-python"],
         "dependencies": project["dependencies"],
         "optional-dependencies": project["optional-dependencies"],
         "dependency-groups": pyproject["dependency-groups"],
+        "not-in-the-image": sorted(NOT_IN_THE_IMAGE),
     }
     canonical = json.dumps(tables, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -46,8 +46,8 @@ def test_other_vectors_and_unknown_members_of_a_note_are_kept() -> None:
     [
         ({"text": ENTRY}, 'vector "text"'),
         ({"text": ENTRY, "unnamed": ENTRY, "by hand": 5}, 'vector "text" and the unnamed vector'),
-        ({"te\nxt": ENTRY}, 'vector "text"'),
-        ({"x" * 300: ENTRY}, f'vector "{"x" * 191}…'),
+        ({"te\nxt": ENTRY}, 'vector "te xt"'),
+        ({"x" * 300: ENTRY}, f'vector "{"x" * 91}…{"x" * 99}"'),
     ],
 )
 def test_that_another_vector_of_the_collection_is_written_is_told_once(others: dict[str, Any], named: str) -> None:
@@ -72,7 +72,7 @@ def test_a_noted_part_of_another_type_contradicts_nothing_and_is_replaced(unread
 
 def test_what_anybody_may_have_noted_is_shown_cut_and_on_one_line() -> None:
     long = "m\x1b\n\u2028" * 201
-    told = f"{'m' * 199}…"
+    told = "m\\x1b " * 16 + "m\\x…\\x1b" + " m\\x1b" * 16
     models = judge({"embedding": {"unnamed": {**ENTRY, "model": long}}}, UNNAMED, NOW, guarded=False)
     chunkings = judge({"embedding": {"unnamed": {**ENTRY, "chunking": long}}}, UNNAMED, NOW, guarded=False)
 

@@ -213,6 +213,21 @@ def imported_libraries() -> set[str]:
     return names - sys.stdlib_module_names - {"destination_qdrant"}
 
 
+def test_the_image_has_what_the_command_line_imports_and_nothing_of_the_cdk() -> None:
+    pinned = set(re.findall(r"^([\w.-]+)==", read("requirements.lock"), re.MULTILINE))
+    providers = packages_distributions()
+    imported = imported_libraries() - {"airbyte_cdk", "airbyte_protocol_dataclasses"}
+
+    missing = [
+        name
+        for name in sorted(imported)
+        if pinned.isdisjoint(canonicalize_name(provider) for provider in providers.get(name, ()))
+    ]
+
+    assert missing == []
+    assert not [name for name in pinned if name.startswith("airbyte")]
+
+
 def test_every_imported_library_is_declared() -> None:
     project = tomllib.loads(read("pyproject.toml"))["project"]
     declared = {
