@@ -1,162 +1,158 @@
-"""Throughput and memory of a sync through the command line into an embedded Qdrant.
+"""What a sync costs the connector, and how fast it is, against servers that cost nothing: `make bench`.
 
-    python benchmarks/bench.py [--records N]
+    python benchmarks/bench.py [--only WORDS] [--scale 0.5] [--update]
 
-Each workload runs once with a single record, to know what starting costs, and once with all of them. The marginal
-figures are the difference: CPU of the connector and its engine per record, and the peak of resident memory.
-Compare figures of one machine and one hour only.
+Each workload goes through the command line into a Qdrant that keeps no point (`null_sink.py`), text through a provider that
+answers after a fixed time (`provider.py`). The columns: CPU of the connector's process per record, without its start;
+records a second; the most memory; upsert and embedding requests, and how many of them were in flight at most; the cost in
+units of a fixed piece of work, and that over what `baseline.json` holds.
+
+The exit code is 1 where a workload misses what `workloads.py` promises, or takes a quarter more than the baseline.
+`--update` writes the baseline anew. What a real server takes is measured by `server.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import random
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-MAIN = Path(__file__).parent.parent / "main.py"
+from measuring import HERE, MAIN, Cost, calibration, measured, seen_by, serving, write
+from workloads import DEDUP_TEXT, WORKLOADS, Json, Workload
 
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """One kind of input: how to embed, how to sync, and what the n-th record holds."""
-
-    name: str
-    embedding: dict[str, Any]
-    mode: str
-    record: Callable[[random.Random, int], dict[str, Any]]
-    states_every: int = 1000
+BASELINE = HERE / "baseline.json"
+MOST_OVER_BASELINE = 1.25
+MOST_MB = 256
+MOST_SECONDS_OF_SPEC = 0.35
+LEAST_SPEEDUP_UNCHANGED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """What one run took."""
+class Measured:
+    """A workload's cost, what the servers saw of it, and the unit that the machine was worth at the time."""
 
-    wall_seconds: float
-    cpu_seconds: float
-    peak_mb: float
+    cost: Cost
+    sink: Json
+    provider: Json
+    unit: float
 
-
-def vector(dimensions: int) -> Callable[[random.Random, int], dict[str, Any]]:
-    """Records with a precomputed vector and a few fields."""
-
-    def record(chance: random.Random, number: int) -> dict[str, Any]:
-        values = [round(chance.uniform(-1, 1), 8) for _ in range(dimensions)]
-        return {"id": number, "title": f"title {number}", "group": number % 7, "vector": values}
-
-    return record
+    @property
+    def units(self) -> float:
+        """CPU of a thousand records, in units of the fixed piece of work."""
+        return self.cost.us_per_record * 1e-3 / self.unit
 
 
-def text(chance: random.Random, number: int) -> dict[str, Any]:
-    """Records of about 2 kB of text."""
-    words = " ".join(chance.choice(_WORDS) for _ in range(330))
-    return {"id": number, "title": f"title {number}", "body": words}
+def measure(workload: Workload, scale: float) -> Measured:
+    """Run a workload against servers of its own."""
+    unit = calibration()
+    with ExitStack() as stack:
+        sink = stack.enter_context(serving("null_sink"))
+        provider = None
+        if workload.latency is not None:
+            provider = stack.enter_context(serving("provider", "--latency", str(workload.latency)))
+        indexing = {"url": sink, "collection": "bench", "prefer_grpc": workload.over_grpc}
+        cost = measured(workload, round(workload.records * scale), workload.config(indexing, provider))
+        return Measured(cost, seen_by(sink), seen_by(provider) if provider else {}, min(unit, calibration()))
 
 
-_WORDS = (
-    "the",
-    "sync",
-    "reads",
-    "a",
-    "record",
-    "from",
-    "its",
-    "source",
-    "and",
-    "writes",
-    "one",
-    "point",
-    "per",
-    "chunk",
-)
-
-WORKLOADS = (
-    Workload(
-        "384 dimensions", {"mode": "from_field", "field_name": "vector", "dimensions": 384}, "append", vector(384)
-    ),
-    Workload(
-        "1536 dimensions", {"mode": "from_field", "field_name": "vector", "dimensions": 1536}, "append", vector(1536)
-    ),
-    Workload("tiny", {"mode": "from_field", "field_name": "vector", "dimensions": 8}, "append", vector(8)),
-    Workload(
-        "tiny, a STATE every 10",
-        {"mode": "from_field", "field_name": "vector", "dimensions": 8},
-        "append",
-        vector(8),
-        10,
-    ),
-    Workload(
-        "tiny, deduplicated", {"mode": "from_field", "field_name": "vector", "dimensions": 8}, "append_dedup", vector(8)
-    ),
-    Workload("text of 2 kB, fake embedder", {"mode": "fake"}, "append", text),
-)
+def shortcomings(workload: Workload, found: Measured, before: float | None) -> Iterator[str]:
+    """What is worse than it should be."""
+    cost = found.cost
+    if workload.most_us is not None and cost.us_per_record > workload.most_us:
+        yield f"{workload.name}: {cost.us_per_record:.0f} us a record, not {workload.most_us:.0f}"
+    if workload.least_rate is not None and cost.rate < workload.least_rate:
+        yield f"{workload.name}: {cost.rate:,.0f} records a second, not {workload.least_rate:,.0f}"
+    if cost.peak_mb > MOST_MB:
+        yield f"{workload.name}: {cost.peak_mb:.0f} MB, not {MOST_MB}"
+    if before is not None and found.units > before * MOST_OVER_BASELINE:
+        yield f"{workload.name}: {found.units / before:.2f} times the baseline"
+    if not workload.is_text and found.sink["points"] != cost.records + 2:  # the first record was written by both runs
+        yield f"{workload.name}: {found.sink['points']:,} points came"
 
 
-def lines(workload: Workload, records: int) -> Iterator[bytes]:
-    """The input of a run; the same for the same workload."""
-    chance = random.Random(workload.name)  # noqa: S311 -- repeatable, not secret
-    for number in range(records):
-        data = workload.record(chance, number)
-        yield (
-            json.dumps({"type": "RECORD", "record": {"stream": "bench", "data": data, "emitted_at": 1}}).encode()
-            + b"\n"
-        )
-        if number % workload.states_every == workload.states_every - 1:
-            state = {
-                "type": "STREAM",
-                "stream": {"stream_descriptor": {"name": "bench"}, "stream_state": {"n": number}},
-            }
-            yield json.dumps({"type": "STATE", "state": state}).encode() + b"\n"
+def row(workload: Workload, found: Measured, before: float | None) -> str:
+    """A line of the table."""
+    cost, sink, provider = found.cost, found.sink, found.provider
+    asked = f"{provider['requests']:8,} {provider['most_in_flight']:6}" if provider else f"{'':8} {'':6}"
+    compared = f"{found.units / before:9.2f}" if before else f"{'':9}"
+    return (
+        f"{workload.name:30} {cost.us_per_record:8.1f} {cost.rate:10,.0f} {cost.peak_mb:6.0f} "
+        f"{sink['requests']:8,} {sink['most_in_flight']:6} {asked} {found.units:8.2f} {compared}"
+    )
 
 
-def run(workload: Workload, records: int, folder: Path) -> Cost:
-    """One run of the connector as a process of its own."""
-    config = {
-        "embedding": workload.embedding,
-        "processing": {"chunk_size": 100, "text_fields": ["body"] if workload.record is text else ["title"]},
-        "indexing": {"url": (folder / "qdrant").as_uri(), "collection": "bench"},
-    }
-    stream = {"name": "bench", "json_schema": {}}
-    catalog = {"streams": [{"stream": stream, "destination_sync_mode": workload.mode, "primary_key": [["id"]]}]}
-    paths = []
-    for name, content in (("config", config), ("catalog", catalog)):
-        paths.append(folder / f"{name}.json")
-        paths[-1].write_text(json.dumps(content))
-    source = folder / "messages.jsonl"
-    with source.open("wb") as file:
-        file.writelines(lines(workload, records))
-    command = [sys.executable, str(MAIN), "write", "--config", str(paths[0]), "--catalog", str(paths[1])]
-    started = time.monotonic()
-    with source.open("rb") as stdin:
-        process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.DEVNULL)  # noqa: S603 -- our own program
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{workload.name}: the connector failed with exit code {process.returncode}")
-    return Cost(time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+def head() -> str:
+    """The first line of the table."""
+    return (
+        f"{'workload':30} {'us/rec':>8} {'rec/s':>10} {'MB':>6} {'upserts':>8} {'flight':>6} {'embedds':>8} {'flight':>6} "
+        f"{'units':>8} {'/baseline':>9}"
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------
+# What is no workload of the table
+
+
+def start_of_spec() -> Iterator[str]:
+    """How long `spec` takes from a cold start of Python; the best of five."""
+
+    def once() -> float:
+        began = time.monotonic()
+        subprocess.run([sys.executable, str(MAIN), "spec"], stdout=subprocess.DEVNULL, check=True)  # noqa: S603 -- our own program
+        return time.monotonic() - began
+
+    seconds = min(once() for _ in range(5))
+    print(f"{'spec, from a cold start':30} {seconds:.2f} s")
+    if seconds > MOST_SECONDS_OF_SPEC:
+        yield f"spec: {seconds:.2f} s, not {MOST_SECONDS_OF_SPEC}"
+
+
+def unchanged(workload: Workload, records: int) -> Iterator[str]:
+    """The same texts twice, deduplicated, into an embedded Qdrant, with a provider that takes 150 ms."""
+    with tempfile.TemporaryDirectory() as name, serving("provider", "--latency", "0.15") as provider:
+        config = workload.config({"url": (Path(name) / "qdrant").as_uri(), "collection": "bench"}, provider)
+        start = write(workload, 1, config)  # of all three runs
+        first = write(workload, records, config)
+        asked = seen_by(provider)["requests"]
+        second = write(workload, records, config)
+        again = seen_by(provider)["requests"] - asked
+    speedup = (first.wall - start.wall) / (second.wall - start.wall)
+    print(f"{'unchanged text, second sync':30} {again} embedding requests, {speedup:.1f} times as fast as the first")
+    if again or speedup < LEAST_SPEEDUP_UNCHANGED:
+        yield f"unchanged text: {again} embedding requests, {speedup:.1f} times as fast"
 
 
 def main() -> None:
-    """Run every workload and print a table."""
+    """Run everything and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=5_000, help="records per workload (5000)")
-    records = parser.parse_args().records
-    print(f"{'workload':32} {'records/s':>10} {'CPU us/record':>14} {'start-up s':>11} {'peak MB':>8}")
-    for workload in WORKLOADS:
-        with tempfile.TemporaryDirectory() as empty, tempfile.TemporaryDirectory() as full:
-            start = run(workload, 1, Path(empty))
-            whole = run(workload, records, Path(full))
-        rate = records / max(whole.wall_seconds - start.wall_seconds, 1e-9)
-        marginal = (whole.cpu_seconds - start.cpu_seconds) / records * 1e6
-        print(f"{workload.name:32} {rate:10,.0f} {marginal:14,.0f} {start.wall_seconds:11.1f} {whole.peak_mb:8,.0f}")
+    parser.add_argument("--only", default="", metavar="WORDS", help="only workloads whose name holds these words")
+    parser.add_argument("--scale", type=float, default=1.0, help="how many of the records (1.0)")
+    parser.add_argument("--update", action="store_true", help="write the baseline anew")
+    options = parser.parse_args()
+    baseline: dict[str, float] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
+    chosen = [each for each in WORKLOADS if options.only in each.name]
+    problems: list[str] = []
+    print(head(), flush=True)
+    for workload in chosen:
+        found = measure(workload, options.scale)
+        before = None if options.update else baseline.get(workload.name)
+        print(row(workload, found, before), flush=True)
+        problems += shortcomings(workload, found, before)
+        baseline[workload.name] = round(found.units, 3)
+    if not options.only:
+        problems += start_of_spec()
+        problems += unchanged(DEDUP_TEXT, round(DEDUP_TEXT.records * options.scale))
+    if options.update:
+        BASELINE.write_text(json.dumps(baseline, indent=2) + "\n")
+    if problems:
+        sys.exit("\n".join(problems))
 
 
 if __name__ == "__main__":

@@ -80,20 +80,12 @@ class _Front(FaultProxy):
             connection.cut()
 
 
-class GrpcServer(grpc.GenericRpcHandler):
-    """Takes calls on a port of the loopback interface and has `receive` answer them."""
+class GrpcCalls(grpc.GenericRpcHandler):
+    """Has `receive` answer the calls; for one without an answer `cut` drops the connection, by what gRPC calls its peer."""
 
-    def __init__(self, port: int, receive: Callable[[Request], Answer | None]) -> None:
+    def __init__(self, receive: Callable[[Request], Answer | None], cut: Callable[[str], object]) -> None:
         self._receive = receive
-        self._server = grpc.server(ThreadPoolExecutor(_WORKERS), handlers=[self], options=_OPTIONS)
-        behind = self._server.add_insecure_port(f"{HOST}:0")
-        self._server.start()
-        self._front = _Front(port, (HOST, behind))
-
-    def stop(self) -> None:
-        """Refuse connections and cut those that are open."""
-        self._front.refuse()
-        self._server.stop(None)
+        self._cut = cut
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
         """What grpcio asks for."""
@@ -109,11 +101,27 @@ class GrpcServer(grpc.GenericRpcHandler):
     def _serve(self, call: Call, message: Any, context: grpc.ServicerContext) -> Message:
         answer = self._receive(_request(call, message, context))
         if answer is None:
-            self._front.cut_that_of(context.peer())
+            self._cut(context.peer())
             _abort(context, grpc.StatusCode.CANCELLED, "nobody hears this")
         if answer.status >= 400:
             _refuse(answer, context)
         return call.answer(orjson.loads(answer.body))
+
+
+class GrpcServer:
+    """Takes calls on a port of the loopback interface and has `receive` answer them."""
+
+    def __init__(self, port: int, receive: Callable[[Request], Answer | None]) -> None:
+        calls = GrpcCalls(receive, lambda peer: self._front.cut_that_of(peer))
+        self._server = grpc.server(ThreadPoolExecutor(_WORKERS), handlers=[calls], options=_OPTIONS)
+        behind = self._server.add_insecure_port(f"{HOST}:0")
+        self._server.start()
+        self._front = _Front(port, (HOST, behind))
+
+    def stop(self) -> None:
+        """Refuse connections and cut those that are open."""
+        self._front.refuse()
+        self._server.stop(None)
 
 
 # ------------------------------------------------------------------------------------------------------------
