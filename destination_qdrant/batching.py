@@ -12,6 +12,7 @@ Rules:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .catalog import DestinationStream
 from .chunking import Chunk
@@ -22,8 +23,7 @@ from .protocol import Descriptor
 KeyInStream = tuple[Descriptor, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One operation on its way, with the line number of its record and the chunks of its document."""
 
     position: int

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -14,7 +15,7 @@ from .config import Config, FromField, TemplateFormat
 from .config.template import CHUNK
 from .cursors import cursor_text
 from .errors import ConfigError
-from .fields import Change, FieldPath, note, nulled, select, storable, whole
+from .fields import Change, FieldPath, note, nulled, select, storable_fields, whole
 from .frames import Frame
 from .given import BadVector, read_vector
 from .identity import RecordKey, airbyte_record_id, is_plain_identifier, is_plain_record_id, record_key, value_at
@@ -29,13 +30,15 @@ CDC_DELETED_AT = "_ab_cdc_deleted_at"
 #: A payload's own bookkeeping, generously counted.
 BOOKKEEPING_BYTES = 1024
 
+#: The size of an empty list.
+_NO_CHANGES = 2
+
 #: A longer id in the manner of Airbyte's connector is left out, and so is a longer value of a key column that nobody
 #: asked for: it would stand in every chunk of its record.
 _LONGEST_KEPT = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """The text and the metadata of one record.
 
     `text` is empty, and says no `frame` anything, where the record has no text and is stored all the same.
@@ -60,8 +63,7 @@ class Document:
     line_number: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Upsert:
+class Upsert(NamedTuple):
     """Write this document."""
 
     document: Document
@@ -105,6 +107,7 @@ class DocumentReader:
         columns = (name for path in stream.primary_key for name in (path[0], ".".join(path)))
         self._kept = frozenset(map(self._stored_name, columns))
         self._text_names = tuple(map(self._stored_name, sources(stream.text_format, stream.text_fields)))
+        self._exact_paths = tuple(filter(None, (*stream.primary_key, stream.cursor)))
         self._plain = is_plain_identifier(stream.descriptor)
         chunk_text = None if config.omit_raw_text else config.indexing.text_field
         # Where the chunk's text goes, another column of that name cannot be; a text field is in the chunk itself.
@@ -161,9 +164,10 @@ class DocumentReader:
 
     def _exact(self, record: Record) -> Mapping[str, Any]:
         """The data from which key and cursor are read: exact where they hold numbers that a float may not keep."""
-        paths = (*self._stream.primary_key, self._stream.cursor)
-        values = (value_at(record.data, path, None) for path in paths if path)
-        return exact_data(record) if any(isinstance(value, float) for value in values) else record.data
+        for path in self._exact_paths:
+            if isinstance(value_at(record.data, path, None), float):
+                return exact_data(record)
+        return record.data
 
     def _airbyte_id(self, data: Mapping[str, Any]) -> str | None:
         if not self._stream.is_dedup:
@@ -201,14 +205,13 @@ class DocumentReader:
     def _metadata(self, data: Mapping[str, Any], changes: list[Change], own: int) -> tuple[Mapping[str, Any], int]:
         """What is stored beside the text, and its size with the notes and `own`, which nothing can take out."""
         selected = select(data, self._metadata_paths)
-        selected |= self._unselected_key(data, selected)
+        if self._metadata_paths:
+            selected |= self._unselected_key(data, selected)
         selected = renamed(selected, self._mappings)
-        metadata = {}
-        for name, value in selected.items():
-            if name in self._taken:
-                note(nulled(name, "DESTINATION_SERIALIZATION_ERROR"), changes)
-                continue
-            metadata[storable(name, name, changes)] = storable(value, name, changes)
+        for name in [each for each in selected if each in self._taken]:
+            del selected[name]
+            note(nulled(name, "DESTINATION_SERIALIZATION_ERROR"), changes)
+        metadata = storable_fields(selected, changes)
         return metadata, self._shrink(metadata, own + json_bytes(metadata), changes)
 
     def _unselected_key(self, data: Mapping[str, Any], selected: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,6 +231,8 @@ class DocumentReader:
         Returns what is left, with the notes about what is not.
         """
         room = self._max_payload - BOOKKEEPING_BYTES
+        if not changes and size + _NO_CHANGES <= room:
+            return size + _NO_CHANGES
         for name in self._by_urgency(metadata) if size + json_bytes(changes) > room else ():
             if size + json_bytes(changes) <= room:
                 break
@@ -325,6 +330,7 @@ def json_bytes(value: Any) -> int:
     return len(orjson.dumps(value))
 
 
+@lru_cache(maxsize=256)  # a source reads many records in one millisecond
 def _timestamp(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None

@@ -161,8 +161,9 @@ def select(data: Mapping[str, Any], paths: tuple[FieldPath, ...]) -> dict[str, A
         return dict(data)
     selected: dict[str, Any] = {}
     for path in paths:
-        values = path.values(data)
-        if values:
+        if path.text in data:  # as in `values`: nearly all paths are a column's name
+            selected[path.text] = data[path.text]
+        elif values := path.values(data):
             selected[path.text] = values if len(values) > 1 else values[0]
     return selected
 
@@ -175,6 +176,21 @@ def clean_text(text: str) -> str:
 def whole(text: str) -> str:
     """The text, with the replacement character for each lone surrogate; the same object where there is none."""
     return text if text.isascii() else _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def storable_fields(fields: Mapping[str, Any], changes: list[Change]) -> dict[str, Any]:
+    """The fields with names and values as `storable` has them; what most of them are is told by its type alone."""
+    stored: dict[str, Any] = {}
+    for name, value in fields.items():
+        kind = type(value)
+        if kind is str:
+            kept = value if value.isascii() else _storable_text(value, name, changes)
+        elif value is None or kind is bool:
+            kept = value
+        else:
+            kept = storable(value, name, changes)
+        stored[name if name.isascii() else _storable_text(name, name, changes)] = kept
+    return stored
 
 
 def storable(value: Any, field: str, changes: list[Change], depth: int = 0) -> Any:

@@ -6,7 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from .vectors import Dense, is_finite
+from .vectors import FLOAT32_BYTES, Dense, is_finite
+
+#: The last bytes of the float32 that true and false would become, and of numbers from 0.5 to 2.
+_MAY_BE_TRUE, _MAY_BE_FALSE = b"\x3f", b"\x00"
 
 
 class BadVector(ValueError):  # noqa: N818 -- it completes the sentence of its caller, who raises an error of `errors`
@@ -26,9 +29,10 @@ def read_vector(value: object, dimensions: int) -> Dense:
         raise BadVector("is not a list of numbers")
     if len(numbers) != dimensions:
         raise BadVector(f"has {len(numbers)} numbers instead of {dimensions}")
-    if not all(map(_is_number, numbers)):
+    vector = _packed(numbers)
+    if _may_hold_truth(vector.packed) and bool in map(type, numbers):
         raise BadVector("holds something that is not a number")
-    return _packed(numbers)
+    return vector
 
 
 def _parsed(text: str) -> Any:
@@ -38,13 +42,17 @@ def _parsed(text: str) -> Any:
         raise BadVector("is not a list of numbers") from None
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _may_hold_truth(packed: bytes) -> bool:
+    """Whether a number may have been true or false: of most vectors the bytes tell, at a tenth of the time."""
+    tops = packed[FLOAT32_BYTES - 1 :: FLOAT32_BYTES]
+    return _MAY_BE_TRUE in tops or _MAY_BE_FALSE in tops
 
 
 def _packed(numbers: Sequence[float]) -> Dense:
     try:
         vector = Dense.of(numbers)
+    except TypeError:
+        raise BadVector("holds something that is not a number") from None
     except OverflowError:  # an integer beyond the largest 64-bit float
         vector = None
     if vector is None or not is_finite(vector.packed):

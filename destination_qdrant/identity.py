@@ -19,9 +19,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
+from typing import Any, NamedTuple
 
 from .catalog import DestinationStream, Path
 from .fields import declared_types
@@ -39,8 +40,7 @@ _LONGEST_KEY = 1024
 _WIDEST_INTEGER = 400
 
 
-@dataclass(frozen=True, slots=True)
-class RecordKey:
+class RecordKey(NamedTuple):
     """What makes a record itself within its stream, as canonical JSON text.
 
     `is_content`: the text stands for the whole content, because the key columns were empty.
@@ -52,23 +52,36 @@ class RecordKey:
 
 def record_key(data: Mapping[str, Any], paths: tuple[Path, ...]) -> RecordKey:
     """The key of a record by these (sorted) paths."""
-    values = [(path, value_at(data, path)) for path in paths]
-    if all(value is None or value is _ABSENT for _, value in values):
+    values = [value_at(data, path) for path in paths]
+    if all(value is None or value is _ABSENT for value in values):
         return RecordKey(canonical({"content": _digest(canonical(data))}), is_content=True)
-    text = canonical([_pair(path, value) for path, value in values])
+    text = f"[{','.join(map(_pair, map(_name, paths), values))}]"
     return RecordKey(text if len(text) <= _LONGEST_KEY else canonical({"digest": _digest(text)}))
 
 
-def _pair(path: Path, value: Any) -> list[Any]:
+@lru_cache(maxsize=1024)  # as many as a sync has key columns, or nearly
+def _name(path: Path) -> str:
+    return canonical(path)
+
+
+def _pair(name: str, value: Any) -> str:
+    """Path and value as canonical JSON; the path is that already."""
     if value is _ABSENT:
-        return [path]
+        return f"[{name}]"
     plain = _plain(value) if isinstance(value, Decimal) else value
     if isinstance(plain, Decimal):
         sign, digits, exponent = plain.as_tuple()
         shown = "".join(map(str, digits)).lstrip("0")
         short = shown.rstrip("0")  # 1.20 and 1.2 are one number
-        return [path, f"{'-' * sign}{short}e{int(exponent) + len(shown) - len(short)}", "decimal"]
-    return [path, plain]
+        return f'[{name},"{"-" * sign}{short}e{int(exponent) + len(shown) - len(short)}","decimal"]'
+    return f"[{name},{_scalar(plain)}]"
+
+
+def _scalar(value: Any) -> str:
+    """`canonical`, in a tenth of the time for what nearly all keys are."""
+    if type(value) is str:
+        return encode_basestring_ascii(value)
+    return str(value) if type(value) is int else canonical(value)
 
 
 def _plain(number: Decimal) -> Decimal | float:
@@ -121,22 +134,30 @@ def _normal(value: Any) -> Any:
 class PointIds:
     """The point ids of one record, by chunk index."""
 
-    __slots__ = ("_digest",)
+    __slots__ = ("_begun",)
 
     def __init__(self, kind: str, *parts: str | int) -> None:
-        # Hashing the common beginning once is what makes this cheaper than uuid.uuid5, with the same result.
-        prefix = canonical([kind, *parts])[:-1] + ","
-        self._digest = hashlib.sha1(_NAMESPACE + prefix.encode(), usedforsecurity=False)
+        # Hashing the common beginnings once is what makes this cheaper than uuid.uuid5, with the same result.
+        *common, own = parts
+        self._begun = _begun(kind, *common).copy()
+        self._begun.update(f"{_scalar(own)},".encode())
 
     def __getitem__(self, chunk_index: int) -> str:
         """The id of a chunk, as a lower-case hyphenated UUID."""
-        digest = self._digest.copy()
+        digest = self._begun.copy()
         digest.update(b"%d]" % chunk_index)
         raw = bytearray(digest.digest()[:16])
         raw[6] = raw[6] & 0x0F | 0x50
         raw[8] = raw[8] & 0x3F | 0x80
         text = raw.hex()
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+@lru_cache(maxsize=1024)  # as many as a sync has streams, or nearly
+def _begun(kind: str, *parts: str | int) -> hashlib._Hash:
+    """The hash of what the ids of many records begin with."""
+    beginning = f"{canonical([kind, *parts])[:-1]},"
+    return hashlib.sha1(_NAMESPACE + beginning.encode(), usedforsecurity=False)
 
 
 def keyed_ids(descriptor: Descriptor, key: RecordKey) -> PointIds:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -130,7 +131,7 @@ def ids_of(document: Document, line_number: int, run_id: str) -> PointIds:
 def to_point(placed: Placed, vectors: Vectors, form: PointFormat) -> Point:
     """The point of a chunk."""
     document, chunk = placed.document, placed.chunk
-    payload = {**document.metadata, **_bookkeeping(placed, form)}
+    payload = _payload(placed, form)
     changes = list(document.changes)
     if chunk.text and not form.omit_text:
         if _fits(document, chunk.text, form):
@@ -156,12 +157,17 @@ def content_hash(fingerprint: str, text: str, given: Vectors) -> str | None:
     """
     if not text and not given:
         return None
-    digest = hashlib.blake2b(fingerprint.encode(), digest_size=16)
-    digest.update(b"\0" + text.encode())
+    digest = _begun(fingerprint).copy()
+    digest.update(text.encode())
     for vector in given.values():
         if isinstance(vector, Dense):
             digest.update(b"\0" + vector.packed)
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=8)  # an embedder has one
+def _begun(fingerprint: str) -> hashlib.blake2b:
+    return hashlib.blake2b(fingerprint.encode() + b"\0", digest_size=16)
 
 
 def record_hash(
@@ -191,22 +197,45 @@ def _fits(document: Document, text: str, form: PointFormat) -> bool:
     return size + 6 * len(text) <= form.max_payload_bytes or size + json_bytes(text) <= form.max_payload_bytes
 
 
-def _bookkeeping(placed: Placed, form: PointFormat) -> dict[str, Any]:
+def _payload(placed: Placed, form: PointFormat) -> dict[str, Any]:
     document, stream = placed.document, placed.document.stream
+    run = _of_run(
+        stream.identifier,
+        stream.descriptor.namespace,
+        stream.generation_id,
+        stream.sync_id,
+        form.run_id,
+        form.loaded_at,
+    )
+    payload = {**document.metadata, **run, CHUNK_COUNT: placed.count, CHUNK_INDEX: placed.chunk.index}
+    own = (
+        (RECORD_ID, document.airbyte_id),
+        (RECORD_KEY, document.key.text if document.key else None),
+        (EXTRACTED_AT, document.extracted_at),
+        (CURSOR, document.cursor),
+        (CONTENT_HASH, placed.content_hash),
+        (RECORD_HASH, placed.record_hash),
+    )
+    payload |= {name: value for name, value in own if value is not None}
+    return payload
+
+
+@lru_cache(maxsize=1024)  # as many as a sync has streams, or nearly
+def _of_run(
+    identifier: str,
+    namespace: str | None,
+    generation_id: int | None,
+    sync_id: int | None,
+    run_id: str,
+    loaded_at: int,
+) -> Mapping[str, Any]:
+    """What all points of a stream have in common."""
     fields = {
-        STREAM: stream.identifier,
-        NAMESPACE: stream.descriptor.namespace or "",
-        RECORD_ID: document.airbyte_id,
-        RECORD_KEY: document.key.text if document.key else None,
-        GENERATION_ID: stream.generation_id,
-        SYNC_ID: stream.sync_id,
-        RUN_ID: form.run_id,
-        LOADED_AT: form.loaded_at,
-        EXTRACTED_AT: document.extracted_at,
-        CURSOR: document.cursor,
-        CHUNK_COUNT: placed.count,
-        CHUNK_INDEX: placed.chunk.index,
-        CONTENT_HASH: placed.content_hash,
-        RECORD_HASH: placed.record_hash,
+        STREAM: identifier,
+        NAMESPACE: namespace or "",
+        GENERATION_ID: generation_id,
+        SYNC_ID: sync_id,
+        RUN_ID: run_id,
+        LOADED_AT: loaded_at,
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -104,6 +104,8 @@ def _lines(fields: Mapping[str, Any], depth: int = 0) -> str:
 
 def _said(value: Any, depth: int) -> str:
     """What a value says as text, with the names of its members; nothing for null."""
+    if isinstance(value, str):
+        return clean_text(value)
     if value is None:
         return ""
     if isinstance(value, dict | list):
@@ -112,7 +114,7 @@ def _said(value: Any, depth: int) -> str:
         if isinstance(value, dict):
             return "\n" + _lines(value, depth + 1)
         return "\n".join(filter(str.strip, map(_said, value, repeat(depth + 1))))
-    return clean_text(value) if isinstance(value, str) else str(value)
+    return str(value)
 
 
 def _json(value: Any) -> str:

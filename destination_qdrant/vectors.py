@@ -7,9 +7,11 @@ Dense numbers are kept as packed little-endian float32, the form in which embedd
 from __future__ import annotations
 
 import math
+import struct
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from sys import byteorder
 from typing import Any
 
@@ -18,6 +20,9 @@ UNNAMED = ""
 
 FLOAT32_BYTES = 4
 
+#: The last byte (sign, and seven of the eight bits of the exponent) of what is NaN, infinite, or beyond 1.7e38.
+_POSITIVE_END, _NEGATIVE_END = b"\x7f", b"\xff"
+
 
 def pack(values: Sequence[float]) -> bytes:
     """Pack numbers as little-endian float32; what overflows float32 becomes infinity.
@@ -25,6 +30,19 @@ def pack(values: Sequence[float]) -> bytes:
     Raises:
         TypeError: a value is not a number.
     """
+    try:
+        return _packer(len(values)).pack(*values)
+    except (OverflowError, struct.error):
+        return _pack_each(values)
+
+
+@lru_cache(maxsize=64)  # vectors of one sync have few lengths
+def _packer(dimensions: int) -> struct.Struct:
+    """Twice as fast as an array, and refuses what overflows."""
+    return struct.Struct(f"<{dimensions}f")
+
+
+def _pack_each(values: Sequence[float]) -> bytes:
     packed = array("f", values)
     if byteorder == "big":
         packed.byteswap()
@@ -41,6 +59,9 @@ def unpack(packed: bytes) -> list[float]:
 
 def is_finite(packed: bytes) -> bool:
     """Whether no number is NaN or infinite as float32 (Qdrant stores such vectors and then breaks searches)."""
+    tops = packed[FLOAT32_BYTES - 1 :: FLOAT32_BYTES]
+    if _POSITIVE_END not in tops and _NEGATIVE_END not in tops:
+        return True
     return all(map(math.isfinite, unpack(packed)))
 
 

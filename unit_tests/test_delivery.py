@@ -121,8 +121,8 @@ def test_a_vector_that_came_with_the_record_is_not_embedded(
     given_vector = {UNNAMED: Dense.of([1.0, 2.0])}
     plain = entry(1, NO_KEY, text="a")
     assert isinstance(plain.operation, Upsert)
-    document = replace(plain.operation.document, given=given_vector)
-    _deliver(site, replace(plain, operation=Upsert(document)), entry(2, NO_KEY, text="b"))
+    document = plain.operation.document._replace(given=given_vector)
+    _deliver(site, plain._replace(operation=Upsert(document)), entry(2, NO_KEY, text="b"))
 
     assert embedder.texts == ["b"]
     assert [point.vectors for point in store.points.values()] == [given_vector, {UNNAMED: embedder.embed_query("b")}]
@@ -750,7 +750,7 @@ def test_switched_off_every_record_is_embedded_and_written(
 def test_a_record_without_text_is_stored_without_a_vector(store: MemoryStore, embedder: RecordingEmbedder) -> None:
     plain = entry(1, NO_CURSOR, id=1, text="a", color="red")
     assert isinstance(plain.operation, Upsert)
-    empty = replace(plain, operation=Upsert(replace(plain.operation.document, text="")), chunks=(Chunk(0, ""),))
+    empty = plain._replace(operation=Upsert(plain.operation.document._replace(text="")), chunks=(Chunk(0, ""),))
     receipt = _deliver(Site(store, embedder, FORM, DIMENSIONS), empty)
 
     assert [(point.vectors, point.payload["color"]) for point in store.points.values()] == [({}, "red")]

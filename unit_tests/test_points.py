@@ -116,7 +116,7 @@ def test_point_holds_metadata_text_and_everything_the_connector_needs() -> None:
 
 def test_fields_without_a_value_are_left_out() -> None:
     stream = replace(stream_of("append", None), generation_id=None, sync_id=None)
-    bare = replace(DOCUMENT, stream=stream, key=None, cursor=None, extracted_at=None, airbyte_id=None, metadata={})
+    bare = DOCUMENT._replace(stream=stream, key=None, cursor=None, extracted_at=None, airbyte_id=None, metadata={})
 
     (point,) = points_of(bare, "one")
 
@@ -136,7 +136,7 @@ def test_fields_without_a_value_are_left_out() -> None:
 def test_zero_is_a_value() -> None:
     stream = replace(stream_of(), generation_id=0, sync_id=0)
 
-    (point,) = points_of(replace(DOCUMENT, stream=stream, cursor=""), "one")
+    (point,) = points_of(DOCUMENT._replace(stream=stream, cursor=""), "one")
 
     assert [point.payload[name] for name in ("_ab_generation_id", "_ab_sync_id", "_ab_cursor")] == [0, 0, ""]
 
@@ -153,13 +153,13 @@ def test_text_goes_into_the_configured_field_or_nowhere() -> None:
 
 
 def test_chunk_text_replaces_a_metadata_field_of_the_same_name() -> None:
-    (point,) = points_of(replace(DOCUMENT, metadata={"text": "of the record"}), "one")
+    (point,) = points_of(DOCUMENT._replace(metadata={"text": "of the record"}), "one")
 
     assert point.payload["text"] == "one"
 
 
 def test_metadata_never_replaces_the_bookkeeping() -> None:
-    (point,) = points_of(replace(DOCUMENT, metadata={"_ab_run_id": "spoof", "_ab_chunk_index": 9}), "one")
+    (point,) = points_of(DOCUMENT._replace(metadata={"_ab_run_id": "spoof", "_ab_chunk_index": 9}), "one")
 
     assert (point.payload["_ab_run_id"], point.payload["_ab_chunk_index"]) == ("run", 0)
 
@@ -167,7 +167,7 @@ def test_metadata_never_replaces_the_bookkeeping() -> None:
 def test_changes_of_the_record_stand_in_every_point() -> None:
     change = {"field": "a", "change": "NULLED", "reason": "R"}
 
-    found = points_of(replace(DOCUMENT, changes=(change,)), "one", "two")
+    found = points_of(DOCUMENT._replace(changes=(change,)), "one", "two")
 
     assert [point.payload["_ab_meta"] for point in found] == [{"changes": [change]}] * 2
 
@@ -181,7 +181,7 @@ def test_text_that_would_exceed_the_cap_is_left_out_and_noted(letter: str) -> No
     change = {"field": "a", "change": "NULLED", "reason": "R"}
 
     (fitting,) = points_of(DOCUMENT, letter * most, form=form)
-    (too_long,) = points_of(replace(DOCUMENT, changes=(change,)), letter * (most + 1), form=form)
+    (too_long,) = points_of(DOCUMENT._replace(changes=(change,)), letter * (most + 1), form=form)
 
     assert fitting.payload["text"] == letter * most
     assert len(orjson.dumps(fitting.payload)) <= 4096
@@ -193,7 +193,7 @@ def test_text_that_would_exceed_the_cap_is_left_out_and_noted(letter: str) -> No
 
 
 def test_own_bookkeeping_fits_into_what_is_counted_for_it() -> None:
-    (point,) = points_of(replace(DOCUMENT, metadata={}), "")
+    (point,) = points_of(DOCUMENT._replace(metadata={}), "")
 
     assert len(orjson.dumps(point.payload)) < documents.BOOKKEEPING_BYTES
 
@@ -215,13 +215,13 @@ def test_own_bookkeeping_fits_into_what_is_counted_for_it() -> None:
 def test_ids_belong_to_the_key_where_it_has_one_version_and_to_the_run_elsewhere(
     mode: SyncMode, key: RecordKey | None, *, is_keyed: bool
 ) -> None:
-    ids = ids_of(replace(DOCUMENT, stream=stream_of(mode), key=key), 7, "run")
+    ids = ids_of(DOCUMENT._replace(stream=stream_of(mode), key=key), 7, "run")
 
     assert ids[2] == (keyed_ids(Descriptor("public", "users"), RecordKey("k")) if is_keyed else run_ids("run", 7))[2]
 
 
 def test_ids_hold_no_generation() -> None:
-    next_generation = replace(DOCUMENT, stream=replace(stream_of(), generation_id=4, sync_id=43))
+    next_generation = DOCUMENT._replace(stream=replace(stream_of(), generation_id=4, sync_id=43))
 
     assert ids_of(DOCUMENT, 1, "run")[0] == ids_of(next_generation, 2, "other run")[0]
 
@@ -280,10 +280,10 @@ def test_record_hash_depends_on_all_that_is_stored_of_the_record() -> None:
     others = [
         *placed_of(DOCUMENT, "two"),
         *placed_of(DOCUMENT, "one", "two"),
-        *placed_of(replace(DOCUMENT, metadata={"id": 1, "tags": ["y"]}), "one"),
-        *placed_of(replace(DOCUMENT, changes=({"field": "a"},)), "one"),
-        *placed_of(replace(DOCUMENT, cursor="8"), "one"),
-        *placed_of(replace(DOCUMENT, airbyte_id=None), "one"),
+        *placed_of(DOCUMENT._replace(metadata={"id": 1, "tags": ["y"]}), "one"),
+        *placed_of(DOCUMENT._replace(changes=({"field": "a"},)), "one"),
+        *placed_of(DOCUMENT._replace(cursor="8"), "one"),
+        *placed_of(DOCUMENT._replace(airbyte_id=None), "one"),
         *placed_of(DOCUMENT, "one", form=replace(FORM, fingerprint="fake/2")),
         *placed_of(DOCUMENT, "one", form=replace(FORM, text_field="body")),
         *placed_of(DOCUMENT, "one", form=replace(FORM, omit_text=True)),
@@ -308,7 +308,7 @@ def test_a_text_that_was_cut_is_noted() -> None:
 def test_record_hash_does_not_depend_on_when_and_how_it_came() -> None:
     (one,) = placed_of(DOCUMENT, "one")
     stream = replace(stream_of(), generation_id=9, sync_id=43)
-    again = replace(DOCUMENT, stream=stream, extracted_at=None, metadata=dict(reversed(DOCUMENT.metadata.items())))
+    again = DOCUMENT._replace(stream=stream, extracted_at=None, metadata=dict(reversed(DOCUMENT.metadata.items())))
     (other,) = place(again, [Chunk(0, "one")], 77, replace(FORM, run_id="later", loaded_at=1))
 
     assert other.record_hash == one.record_hash
@@ -317,7 +317,7 @@ def test_record_hash_does_not_depend_on_when_and_how_it_came() -> None:
 
 @pytest.mark.parametrize(("mode", "key"), [("append", RecordKey("k")), ("overwrite", RecordKey("k")), ("append", None)])
 def test_a_record_that_may_have_many_versions_has_no_record_hash(mode: SyncMode, key: RecordKey | None) -> None:
-    (point,) = points_of(replace(DOCUMENT, stream=stream_of(mode), key=key), "one")
+    (point,) = points_of(DOCUMENT._replace(stream=stream_of(mode), key=key), "one")
 
     assert "_ab_record_hash" not in point.payload
 

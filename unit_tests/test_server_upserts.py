@@ -69,6 +69,34 @@ def test_a_packed_point_is_what_the_client_would_send(
     assert messages.UpsertPoints.FromString(request) == official(expected, point_id, payload)
 
 
+#: Equal to Python, and not the same in Qdrant.
+ALIKE: list[Any] = [0, 0.0, -0.0, False, 1, 1.0, True, None, "", "0", "1"]
+SCALARS = (
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text() | st.sampled_from(ALIKE)
+)
+
+
+@given(st.lists(st.dictionaries(st.text(), SCALARS), max_size=5))
+def test_the_fields_of_payloads_are_what_the_client_would_send(payloads: list[dict[str, Any]]) -> None:
+    payloads.append({str(place): value for place, value in enumerate(ALIKE)})
+    points = [packed_point(Point(number, {}, payload)) for number, payload in enumerate(payloads)]
+    found = messages.UpsertPoints.FromString(packed_request(HEAD, points)).points
+    expected = (official({}, number, payload).points[0] for number, payload in enumerate(payloads))
+    assert list(map(_in_text, found)) == list(map(_in_text, expected))
+
+
+def _in_text(point: messages.PointStruct) -> dict[str, str]:
+    """The payload as text, which tells 0.0 from -0.0 and knows one NaN."""
+    return {name: str(value) for name, value in point.payload.items()}
+
+
+@pytest.mark.parametrize("length", [127, 128, 16_383, 16_384, 3_000_000])
+def test_long_texts_and_names_are_framed_right(length: int) -> None:
+    payload = {"x" * length: "ü" * length}
+    (packed,) = messages.UpsertPoints.FromString(packed_request(HEAD, [packed_point(Point(1, {}, payload))])).points
+    assert {name: value.string_value for name, value in packed.payload.items()} == payload
+
+
 @pytest.mark.parametrize("dimensions", [1, 31, 32, 4096, 65_536])
 def test_long_vectors_are_framed_right(dimensions: int) -> None:
     values = [float(number) for number in range(dimensions)]

@@ -9,7 +9,8 @@ A message names vectors, sizes and kinds; never an id or a payload value, which 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -120,7 +121,7 @@ def _check_finite(name: str, rows: Sequence[bytes]) -> None:
 
 
 def _check_payload(payload: Mapping[str, Any]) -> None:
-    if any(map(_is_too_deep, payload.values())):
+    if _is_too_deep(payload):
         raise SystemFault(
             f"A payload field is nested deeper than {MAX_NESTING} levels, the most that every client reads."
         )
@@ -131,17 +132,18 @@ def _check_payload(payload: Mapping[str, Any]) -> None:
         raise SystemFault("A payload holds something that is not JSON, or an integer beyond 64 bits.") from error
 
 
-def _is_too_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(MAX_NESTING + 1):
-        level = [item for parent in level if isinstance(parent, dict | list) for item in _children(parent)]
+def _is_too_deep(payload: Mapping[str, Any]) -> bool:
+    level = _containers(payload.values())
+    for _ in range(MAX_NESTING):
         if not level:
             return False
-    return True
+        members = (parent.values() if isinstance(parent, dict) else parent for parent in level)
+        level = _containers(chain.from_iterable(members))
+    return bool(level)
 
 
-def _children(parent: dict[str, Any] | list[Any]) -> list[Any]:
-    return list(parent.values()) if isinstance(parent, dict) else parent
+def _containers(values: Iterable[Any]) -> list[dict[str, Any] | list[Any]]:
+    return [value for value in values if isinstance(value, dict | list)]
 
 
 # ----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ concatenated: what the official classes write of id and payload, followed by the
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -16,19 +17,26 @@ from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import payload_to_grpc
 
 from ...vectors import UNNAMED, Dense, Multi, ServerText, Sparse, Vector, Vectors, unpack
-from ..base import Point
+from ..base import Point, PointId
 
 #: Field numbers of `points.proto`.
 _UPSERT_POINTS: Final = 3
+_POINT_ID: Final = 1
+_ID_UUID: Final = 2
+_POINT_PAYLOAD: Final = 3
+_VALUE_TEXT: Final = 4
+_VALUE_FRACTION: Final = bytes((2 << 3 | 1,))  # 1: eight bytes follow
 _POINT_VECTORS: Final = 4
 _VECTORS_ONE: Final = 1
 _VECTORS_NAMED: Final = 2
 _NAMED_ENTRY: Final = 1
-_ENTRY_NAME, _ENTRY_VECTOR = 1, 2
+_ENTRY_NAME, _ENTRY_VALUE, _ENTRY_VECTOR = 1, 2, 2
 _VECTOR_DENSE: Final = 101
 _VECTOR_MULTI: Final = 103
 _MULTI_ROW: Final = 1
 _DENSE_DATA: Final = 1
+
+_pack_fraction = struct.Struct("<d").pack
 
 _DELIMITED: Final = 2
 _CONTINUED: Final = 0x80
@@ -40,11 +48,51 @@ _CONTINUED: Final = 0x80
 
 def packed_point(point: Point) -> bytes:
     """A point as a member of `UpsertPoints`."""
-    identity = {"num": point.id} if isinstance(point.id, int) else {"uuid": point.id}
-    official = messages.PointStruct(id=messages.PointId(**identity), payload=payload_to_grpc(dict(point.payload)))
-    return _framed(
-        _UPSERT_POINTS, official.SerializeToString() + _framed(_POINT_VECTORS, _packed_vectors(point.vectors))
+    content = b"".join(
+        (
+            _packed_id(point.id),
+            *map(_packed_field, point.payload.items()),
+            _framed(_POINT_VECTORS, _packed_vectors(point.vectors)),
+        )
     )
+    return _framed(_UPSERT_POINTS, content)
+
+
+def _packed_id(point_id: PointId) -> bytes:
+    if isinstance(point_id, int):
+        return _framed(_POINT_ID, messages.PointId(num=point_id).SerializeToString())
+    return _framed(_POINT_ID, _framed(_ID_UUID, point_id.encode()))
+
+
+def _packed_field(field: tuple[str, Any]) -> bytes:
+    """A field of a payload as an entry of the map that payloads are.
+
+    Texts and fractions are written here, because most fields are one. Of whole numbers and truths few differ from point to
+    point, so those are remembered, as the official classes write them.
+    """
+    name, value = field
+    kind = type(value)
+    if kind is str:
+        return _packed_entry(name, _framed(_VALUE_TEXT, value.encode()))
+    if kind is float:
+        return _packed_entry(name, _VALUE_FRACTION + _pack_fraction(value))
+    return (_official_field if kind is dict or kind is list else _remembered_field)(name, value)
+
+
+def _packed_entry(name: str, value: bytes) -> bytes:
+    return _framed(_POINT_PAYLOAD, _packed_name(name) + _framed(_ENTRY_VALUE, value))
+
+
+@lru_cache(maxsize=1024)  # the columns of a sync
+def _packed_name(name: str) -> bytes:
+    return _framed(_ENTRY_NAME, name.encode())
+
+
+def _official_field(name: str, value: Any) -> bytes:
+    return cast("bytes", messages.PointStruct(payload=payload_to_grpc({name: value})).SerializeToString())
+
+
+_remembered_field = lru_cache(maxsize=4096, typed=True)(_official_field)
 
 
 def packed_head(collection: str, ordering: str, shard_key: str | None) -> bytes:
