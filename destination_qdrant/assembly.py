@@ -56,6 +56,7 @@ def assemble(config: Config, catalog: Catalog, site: Site, out: MessageWriter) -
         readers={stream.descriptor: DocumentReader(stream, config) for stream in catalog.streams},
         split=splitting(catalog.streams, config, site.embedder.limit),
         bounds=Bounds(_workers(config), batch=BatchBounds(points=config.indexing.batch_size)),
+        vector_fields=frozenset({config.embedding.field_name} if isinstance(config.embedding, FromField) else ()),
     )
 
 

@@ -24,31 +24,27 @@ KeyInStream = tuple[Descriptor, str]
 
 
 class Entry(NamedTuple):
-    """One operation on its way, with the line number of its record and the chunks of its document."""
+    """One operation on its way, with the line number of its record and the chunks of its document.
+
+    `key` is what must not be in two batches at once, None where one key may have many versions; `cursor` decides between
+    those.
+    """
 
     position: int
     operation: Upsert | Delete
     chunks: tuple[Chunk, ...]
     size_bytes: int
+    stream: DestinationStream
+    key: KeyInStream | None
+    cursor: str | None
 
-    @property
-    def stream(self) -> DestinationStream:
-        """The stream it belongs to."""
-        operation = self.operation
-        return operation.document.stream if isinstance(operation, Upsert) else operation.stream
-
-    @property
-    def key(self) -> KeyInStream | None:
-        """What must not be in two batches at once; None where one key may have many versions."""
-        operation = self.operation
-        key = operation.document.key if isinstance(operation, Upsert) else operation.key
-        return (self.stream.descriptor, key.text) if key and self.stream.is_dedup else None
-
-    @property
-    def cursor(self) -> str | None:
-        """The cursor value that decides between versions."""
-        operation = self.operation
-        return operation.document.cursor if isinstance(operation, Upsert) else operation.cursor
+    @classmethod
+    def of(cls, position: int, operation: Upsert | Delete, chunks: tuple[Chunk, ...], size_bytes: int) -> Entry:
+        """The entry of an operation."""
+        what = operation.document if isinstance(operation, Upsert) else operation
+        stream = what.stream
+        key = (stream.descriptor, what.key.text) if what.key and stream.is_dedup else None
+        return cls(position, operation, chunks, size_bytes, stream, key, what.cursor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,8 @@ class BatchBuffer:
 
     def add(self, entry: Entry, now: float) -> Batch | None:
         """Take an entry; returns the batch that had to close for it."""
-        closed = self.close() if self._is_full_with(entry) else None
+        points = _points(entry)
+        closed = self.close() if self._is_full_with(points, entry.size_bytes) else None
         if self._opened_at is None:
             self._opened_at = now
         self._size_bytes += entry.size_bytes
@@ -107,7 +104,7 @@ class BatchBuffer:
             self._points -= _points(older)
             del self._entries[place]
         self._entries[place] = entry
-        self._points += _points(entry)
+        self._points += points
         return closed
 
     def due_at(self) -> float | None:
@@ -123,13 +120,12 @@ class BatchBuffer:
         self._reset()
         return batch
 
-    def _is_full_with(self, entry: Entry) -> bool:
+    def _is_full_with(self, points: int, size_bytes: int) -> bool:
         return self._opened_at is not None and (
-            self._points + _points(entry) > self._bounds.points
-            or self._size_bytes + entry.size_bytes > self._bounds.size_bytes
+            self._points + points > self._bounds.points or self._size_bytes + size_bytes > self._bounds.size_bytes
         )
 
 
 def _points(entry: Entry) -> int:
     # A delete costs a look-up and a request's share, so it takes a place like a point does.
-    return max(1, len(entry.chunks))
+    return len(entry.chunks) or 1

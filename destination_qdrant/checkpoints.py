@@ -16,7 +16,7 @@ Positions are the line numbers of records; they come in ascending order.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -44,7 +44,7 @@ class Checkpoint:
     tally: Tally = field(default_factory=Tally)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Segment:
     """The records between two STATEs, and the STATE that ends them."""
 
@@ -67,12 +67,12 @@ class CheckpointLedger:
         self._rejected_since_global_state = 0
         self._untold: dict[Descriptor, Tally] = {}
 
-    def record(self, position: int, stream: Descriptor) -> None:
-        """A record came in."""
+    def records(self, stream: Descriptor, positions: Sequence[int]) -> None:
+        """Records of a stream came in."""
         segment = self._segments[-1]
-        segment.open += 1
-        segment.records[stream] += 1
-        self._open[position] = (segment, stream)
+        segment.open += len(positions)
+        segment.records[stream] += len(positions)
+        self._open.update(dict.fromkeys(positions, (segment, stream)))
 
     def state(self, state: State) -> None:
         """A STATE came in; it waits for the records before it."""
@@ -81,17 +81,17 @@ class CheckpointLedger:
 
     def settle(self, positions: Iterable[int], outcome: Outcome) -> None:
         """These records are done; any part of a batch may be settled at any time."""
-        for position in positions:
-            try:
-                segment, stream = self._open.pop(position)
-            except KeyError:
-                raise SystemFault(
-                    f"The record on line {position} was settled twice or never came; this is a bug."
-                ) from None
-            segment.open -= 1
+        try:
+            settled = Counter(map(self._open.pop, positions))
+        except KeyError as error:
+            raise SystemFault(
+                f"The record on line {error.args[0]} was settled twice or never came; this is a bug."
+            ) from None
+        for (segment, stream), count in settled.items():
+            segment.open -= count
             if outcome is Outcome.REJECTED:
-                segment.rejected[stream] += 1
-            self._outcomes.setdefault(stream, Counter())[outcome] += 1
+                segment.rejected[stream] += count
+            self._outcomes.setdefault(stream, Counter())[outcome] += count
 
     def work(self, tallies: Mapping[Descriptor, Tally]) -> None:
         """This was done for records of these streams."""

@@ -70,7 +70,7 @@ def _deliver(batch: Batch, site: Site) -> CommitReceipt:
 def _stale(found: Survey) -> Mapping[Descriptor, list[PointId]]:
     """What is stored of the batch's records and is no part of them any more."""
     stale: dict[Descriptor, list[PointId]] = {}
-    for entry in found.current:
+    for entry in found.current if found.stored else ():
         kept = {each.id for each in found.placed[entry.position]}
         gone = [point_id for point_id in found.stored.ids(entry) if point_id not in kept]
         if gone:

@@ -120,10 +120,10 @@ class DocumentReader:
             ConfigError: the record's vector is missing or does not fit, or the record has no text and must have one.
         """
         stream, data = self._stream, record.data
-        exact = self._exact(record)
+        exact = self._exact(record) if self._exact_paths else data
         key = record_key(exact, stream.primary_key) if stream.primary_key else None
-        cursor = self._cursor(exact)
-        airbyte_id = self._airbyte_id(data)
+        cursor = self._cursor(exact) if stream.cursor else None
+        airbyte_id = self._airbyte_id(data) if stream.is_dedup else None
         takes_over = airbyte_id is not None and self._plain and is_plain_record_id(data, stream)
         deleted = data.get(CDC_DELETED_AT) is not None
         if deleted and stream.is_dedup and key:
@@ -133,7 +133,7 @@ class DocumentReader:
             if data.pop(self._from_field.field_name, None) is None and deleted:
                 return Skip(stream, "deleted")
         said = self._text.read(data)
-        if not said.anything and not self._from_field and self._without_text != "store":
+        if self._from_field is None and self._without_text != "store" and not said.anything:
             if self._without_text == "fail":
                 raise self._no_text(line_number)
             if stream.is_dedup and key:
@@ -142,7 +142,7 @@ class DocumentReader:
         changes: list[Change] = []
         for change in record.changes:
             note(change, changes)
-        own = json_bytes([key.text if key else None, cursor, airbyte_id])
+        own = len(orjson.dumps((key.text if key else None, cursor, airbyte_id)))
         metadata, size = self._metadata(data, changes, own)
         return Upsert(
             Document(
@@ -150,7 +150,7 @@ class DocumentReader:
                 key=key,
                 cursor=cursor,
                 text=said.text,
-                given=self._given(record.data, line_number),
+                given=self._given(record.data, line_number, self._from_field) if self._from_field else {},
                 metadata=metadata,
                 metadata_bytes=size,
                 changes=tuple(changes),
@@ -170,25 +170,21 @@ class DocumentReader:
         return record.data
 
     def _airbyte_id(self, data: Mapping[str, Any]) -> str | None:
-        if not self._stream.is_dedup:
-            return None
         airbyte_id = whole(airbyte_record_id(data, self._stream))
         return airbyte_id if len(airbyte_id) <= _LONGEST_KEPT else None
 
     def _cursor(self, data: Mapping[str, Any]) -> str | None:
-        text = cursor_text(value_at(data, self._stream.cursor, None)) if self._stream.cursor else None
+        text = cursor_text(value_at(data, self._stream.cursor, None))
         return None if text is None else whole(text)
 
     def _stored_name(self, name: str) -> str:
         """The name that a selected field has in the payload."""
         return next(iter(renamed({name: None}, self._mappings)))
 
-    def _given(self, data: Mapping[str, Any], line_number: int) -> Vectors:
-        if self._from_field is None:
-            return {}
-        field = self._from_field.field_name
+    def _given(self, data: Mapping[str, Any], line_number: int, mode: FromField) -> Vectors:
+        field = mode.field_name
         try:
-            return {self._vector_name: read_vector(data.get(field), self._from_field.dimensions)}
+            return {self._vector_name: read_vector(data.get(field), mode.dimensions)}
         except BadVector as error:
             raise ConfigError(
                 f"The vector in field '{field}' of the record on line {line_number} (stream '{self._stream.descriptor}') "
@@ -208,11 +204,12 @@ class DocumentReader:
         if self._metadata_paths:
             selected |= self._unselected_key(data, selected)
         selected = renamed(selected, self._mappings)
-        for name in [each for each in selected if each in self._taken]:
-            del selected[name]
-            note(nulled(name, "DESTINATION_SERIALIZATION_ERROR"), changes)
+        if not self._taken.isdisjoint(selected):
+            for name in [each for each in selected if each in self._taken]:
+                del selected[name]
+                note(nulled(name, "DESTINATION_SERIALIZATION_ERROR"), changes)
         metadata = storable_fields(selected, changes)
-        return metadata, self._shrink(metadata, own + json_bytes(metadata), changes)
+        return metadata, self._shrink(metadata, own + len(orjson.dumps(metadata)), changes)
 
     def _unselected_key(self, data: Mapping[str, Any], selected: Mapping[str, Any]) -> dict[str, Any]:
         """The key columns that are not among the selected fields: without them nobody could tell records apart."""

@@ -185,7 +185,7 @@ def storable_fields(fields: Mapping[str, Any], changes: list[Change]) -> dict[st
         kind = type(value)
         if kind is str:
             kept = value if value.isascii() else _storable_text(value, name, changes)
-        elif value is None or kind is bool:
+        elif value is None or kind is bool or (kind is int and _SMALLEST_INTEGER <= value <= _LARGEST_INTEGER):
             kept = value
         else:
             kept = storable(value, name, changes)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
-from .vectors import FLOAT32_BYTES, Dense, is_finite
+from .vectors import FLOAT32_BYTES, Dense, is_finite, pack
+
+_NOT_FINITE = "is not finite as a 32-bit float"
 
 #: The last bytes of the float32 that true and false would become, and of numbers from 0.5 to 2.
 _MAY_BE_TRUE, _MAY_BE_FALSE = b"\x3f", b"\x00"
@@ -29,10 +30,17 @@ def read_vector(value: object, dimensions: int) -> Dense:
         raise BadVector("is not a list of numbers")
     if len(numbers) != dimensions:
         raise BadVector(f"has {len(numbers)} numbers instead of {dimensions}")
-    vector = _packed(numbers)
-    if _may_hold_truth(vector.packed) and bool in map(type, numbers):
+    try:
+        packed = pack(numbers)
+    except TypeError:
+        raise BadVector("holds something that is not a number") from None
+    except OverflowError:  # an integer beyond the largest 64-bit float
+        raise BadVector(_NOT_FINITE) from None
+    if _may_hold_truth(packed) and bool in map(type, numbers):
         raise BadVector("holds something that is not a number")
-    return vector
+    if not is_finite(packed):
+        raise BadVector(_NOT_FINITE)
+    return Dense(packed)
 
 
 def _parsed(text: str) -> Any:
@@ -46,15 +54,3 @@ def _may_hold_truth(packed: bytes) -> bool:
     """Whether a number may have been true or false: of most vectors the bytes tell, at a tenth of the time."""
     tops = packed[FLOAT32_BYTES - 1 :: FLOAT32_BYTES]
     return _MAY_BE_TRUE in tops or _MAY_BE_FALSE in tops
-
-
-def _packed(numbers: Sequence[float]) -> Dense:
-    try:
-        vector = Dense.of(numbers)
-    except TypeError:
-        raise BadVector("holds something that is not a number") from None
-    except OverflowError:  # an integer beyond the largest 64-bit float
-        vector = None
-    if vector is None or not is_finite(vector.packed):
-        raise BadVector("is not finite as a 32-bit float")
-    return vector

@@ -31,6 +31,9 @@ from .protocol import Descriptor
 #: The UUID under which all ids of this connector live. Never change it.
 _NAMESPACE = bytes.fromhex("8f0c0b3e5a6d5f0e9c3b7d1a4e2f6a90")
 
+#: The first digit of an id's fourth group: its upper two bits are 10 (RFC 9562).
+_VARIANT = {f"{digit:x}": f"{digit & 0x3 | 0x8:x}" for digit in range(16)}
+
 _ABSENT = object()
 
 #: A longer key is stored as its digest: it would stand in every chunk of its record.
@@ -52,10 +55,14 @@ class RecordKey(NamedTuple):
 
 def record_key(data: Mapping[str, Any], paths: tuple[Path, ...]) -> RecordKey:
     """The key of a record by these (sorted) paths."""
-    values = [value_at(data, path) for path in paths]
-    if all(value is None or value is _ABSENT for value in values):
+    pairs, is_empty = [], True
+    for path in paths:
+        value = value_at(data, path)
+        is_empty = is_empty and (value is None or value is _ABSENT)
+        pairs.append(_pair(_name(path), value))
+    if is_empty:
         return RecordKey(canonical({"content": _digest(canonical(data))}), is_content=True)
-    text = f"[{','.join(map(_pair, map(_name, paths), values))}]"
+    text = f"[{','.join(pairs)}]"
     return RecordKey(text if len(text) <= _LONGEST_KEY else canonical({"digest": _digest(text)}))
 
 
@@ -66,6 +73,8 @@ def _name(path: Path) -> str:
 
 def _pair(name: str, value: Any) -> str:
     """Path and value as canonical JSON; the path is that already."""
+    if type(value) is int or type(value) is str:
+        return f"[{name},{_scalar(value)}]"
     if value is _ABSENT:
         return f"[{name}]"
     plain = _plain(value) if isinstance(value, Decimal) else value
@@ -146,11 +155,8 @@ class PointIds:
         """The id of a chunk, as a lower-case hyphenated UUID."""
         digest = self._begun.copy()
         digest.update(b"%d]" % chunk_index)
-        raw = bytearray(digest.digest()[:16])
-        raw[6] = raw[6] & 0x0F | 0x50
-        raw[8] = raw[8] & 0x3F | 0x80
-        text = raw.hex()
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+        text = digest.hexdigest()
+        return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"
 
 
 @lru_cache(maxsize=1024)  # as many as a sync has streams, or nearly

@@ -9,7 +9,7 @@ batch that holds a key which is on its way waits, so that two versions of one re
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -82,7 +82,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a sync is made of, all of it wired up."""
+    """What a sync is made of, all of it wired up. `vector_fields`: where records bring vectors along."""
 
     catalog: Catalog
     site: Site
@@ -90,6 +90,7 @@ class Parts:
     readers: dict[Descriptor, DocumentReader]
     split: Callable[[Document], tuple[Chunk, ...]]
     bounds: Bounds = field(default_factory=Bounds)
+    vector_fields: frozenset[str] = frozenset()
 
 
 def sync(source: Source, parts: Parts) -> None:
@@ -170,6 +171,8 @@ class _Run:
         self._streams: dict[Descriptor, DestinationStream] = {}
         self._workers = ThreadPoolExecutor(parts.bounds.workers, thread_name_prefix="deliver")
         self._watch = Stopwatch()
+        self._arrived: defaultdict[Descriptor, list[int]] = defaultdict(list)
+        self._records_read = 0
         self._strange_lines = 0
         self._unknown_streams: set[Descriptor] = set()
         self._releasing = threading.Lock()
@@ -202,15 +205,17 @@ class _Run:
             raise
 
     def _take(self, number: int, line: bytes) -> None:
-        self._raise_failure()
+        if self._failure is not None:
+            raise self._failure
         self._watch.enter(Activity.WORKING)
         try:
-            message = read_message(line)
+            message = read_message(line, self._parts.vector_fields)
         except UnreadableLine:
             raise (cut_off if is_cut_off(line) else unreadable)(number) from None
+        if isinstance(message, Record):
+            self._take_record(message, number)  # whether a batch is due is asked by `add`, or when there is no input
+            return
         match message:
-            case Record():
-                self._take_record(message, number)
             case State():
                 self._take_state(message)
             case StreamStatus():
@@ -220,10 +225,10 @@ class _Run:
         self._close_if_due()
 
     def _take_record(self, record: Record, number: int) -> None:
-        stream = self._stream_of(record.descriptor)
+        stream = self._streams.get(record.descriptor) or self._stream_of(record.descriptor)
         self._ends.record(stream)
-        with self._changed:
-            self._ledger.record(number, stream.descriptor)
+        self._arrived[stream.descriptor].append(number)
+        self._records_read += 1
         operation = self._parts.readers[stream.descriptor].read(record, number)
         if isinstance(operation, Skip):
             self._skip(number, stream, operation.because)
@@ -235,23 +240,34 @@ class _Run:
             chunks = self._parts.split(operation.document)
         elif operation.because == "no_text":
             self._skipped[stream.descriptor, "no_text"] += 1
-        if any(chunk.truncated for chunk in chunks):
+        size, is_truncated = len(record.line), False
+        for chunk in chunks:
+            size += len(chunk.text)
+            is_truncated = is_truncated or chunk.truncated
+        if is_truncated:
             self._skipped[stream.descriptor, "truncated"] += 1
-        size = len(record.line) + sum(len(chunk.text) for chunk in chunks)
-        full = self._buffer.add(Entry(number, operation, chunks, size), monotonic())
+        full = self._buffer.add(Entry.of(number, operation, chunks, size), monotonic())
         if full:
             self._submit(full)
 
     def _skip(self, number: int, stream: DestinationStream, because: str) -> None:
         self._skipped[stream.descriptor, because] += 1
         with self._changed:
+            self._enter_arrived()
             self._ledger.settle([number], Outcome.SKIPPED)
+
+    def _enter_arrived(self) -> None:
+        """Let the ledger know of the records since the last time: not one by one, because each waits for the workers."""
+        for stream, positions in self._arrived.items():
+            self._ledger.records(stream, positions)
+        self._arrived.clear()
 
     def _take_state(self, state: State) -> None:
         self._ends.state(state)
         found = ((self._parts.catalog.mentioned(each), each) for each in state.streams)
         counted = tuple(stream.descriptor if stream else each for stream, each in found)
         with self._changed:
+            self._enter_arrived()
             self._ledger.state(replace(state, streams=counted))
         self._release()
 
@@ -264,9 +280,7 @@ class _Run:
             )
 
     def _stream_of(self, descriptor: Descriptor) -> DestinationStream:
-        stream = self._streams.get(descriptor)
-        if stream is None:
-            stream = self._streams[descriptor] = self._parts.catalog.get(descriptor)
+        stream = self._streams[descriptor] = self._parts.catalog.get(descriptor)
         return stream
 
     def idle(self) -> float | None:
@@ -293,6 +307,7 @@ class _Run:
         with self._changed:
             self._changed.wait_for(lambda: self._failure is not None or self._has_room_for(batch))
             self._raise_failure()
+            self._enter_arrived()
             self._batches_in_flight += 1
             self._bytes_in_flight += batch.size_bytes
             self._keys_in_flight |= batch.keys
@@ -460,7 +475,7 @@ class _Run:
         with self._changed:
             return Look(
                 at=monotonic() - self._began_at,
-                read=self._ledger.pending + self._ledger.settled,
+                read=self._records_read,
                 done=self._ledger.settled,
                 tally=sum(self._tallies.values(), Tally()),
                 usage=usage,

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -87,18 +87,17 @@ class PointFormat:
     vector_name: str = UNNAMED
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A chunk and where it goes.
 
-    `position` is the line of its record, `count` the number of its chunks. `content_hash` is None for a chunk without a
+    `position` is the line of its record, `chunk_count` the number of its chunks. `content_hash` is None for a chunk without a
     vector, `record_hash` where one key may have many versions.
     """
 
     position: int
     document: Document
     chunk: Chunk
-    count: int
+    chunk_count: int
     ids: PointIds
     content_hash: str | None
     record_hash: str | None
@@ -113,8 +112,9 @@ def place(document: Document, chunks: Sequence[Chunk], position: int, form: Poin
     """The chunks of a document with their places."""
     ids = ids_of(document, position, form.run_id)
     hashes = [content_hash(form.fingerprint, chunk.text, document.given) for chunk in chunks]
-    is_cut = any(chunk.truncated for chunk in chunks)
-    whole = record_hash(document, hashes, form, is_cut=is_cut) if document.stream.is_dedup and document.key else None
+    whole = None
+    if document.stream.is_dedup and document.key:
+        whole = record_hash(document, hashes, form, is_cut=any(chunk.truncated for chunk in chunks))
     return [
         Placed(position, document, chunk, len(chunks), ids, digest, whole)
         for chunk, digest in zip(chunks, hashes, strict=True)
@@ -199,24 +199,31 @@ def _fits(document: Document, text: str, form: PointFormat) -> bool:
 
 def _payload(placed: Placed, form: PointFormat) -> dict[str, Any]:
     document, stream = placed.document, placed.document.stream
-    run = _of_run(
-        stream.identifier,
-        stream.descriptor.namespace,
-        stream.generation_id,
-        stream.sync_id,
-        form.run_id,
-        form.loaded_at,
-    )
-    payload = {**document.metadata, **run, CHUNK_COUNT: placed.count, CHUNK_INDEX: placed.chunk.index}
-    own = (
-        (RECORD_ID, document.airbyte_id),
-        (RECORD_KEY, document.key.text if document.key else None),
-        (EXTRACTED_AT, document.extracted_at),
-        (CURSOR, document.cursor),
-        (CONTENT_HASH, placed.content_hash),
-        (RECORD_HASH, placed.record_hash),
-    )
-    payload |= {name: value for name, value in own if value is not None}
+    payload: dict[str, Any] = {
+        **document.metadata,
+        **_of_run(
+            stream.identifier,
+            stream.descriptor.namespace,
+            stream.generation_id,
+            stream.sync_id,
+            form.run_id,
+            form.loaded_at,
+        ),
+        CHUNK_COUNT: placed.chunk_count,
+        CHUNK_INDEX: placed.chunk.index,
+    }
+    if document.key:
+        payload[RECORD_KEY] = document.key.text
+    if document.extracted_at is not None:
+        payload[EXTRACTED_AT] = document.extracted_at
+    if document.cursor is not None:
+        payload[CURSOR] = document.cursor
+    if document.airbyte_id is not None:
+        payload[RECORD_ID] = document.airbyte_id
+    if placed.content_hash is not None:
+        payload[CONTENT_HASH] = placed.content_hash
+    if placed.record_hash is not None:
+        payload[RECORD_HASH] = placed.record_hash
     return payload
 
 

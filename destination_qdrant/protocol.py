@@ -16,7 +16,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, BinaryIO, Literal, NamedTuple, cast
@@ -43,8 +43,9 @@ _EXACT_BELOW = 2**63
 _MILLISECONDS = 10**11
 _NO_TIME = 10**15
 
-#: Levels of nesting in a line: 900 in a record's field. Python's own JSON gives up somewhere below 1000 calls.
-_DEEPEST = 903
+#: Levels of nesting in a record's data, a field of which may have 900; and in any other message. Python's own JSON gives
+#: up somewhere below 1000 calls.
+_DEEPEST = 901
 
 #: What the platform accepts at most in a message and in a stack trace (it cuts what is longer).
 _MESSAGE_LIMIT = 50_000
@@ -126,13 +127,14 @@ class UnreadableLine(ValueError):  # noqa: N818 -- a signal between two function
 # Lines in
 
 
-def read_message(line: bytes) -> Message:
-    """Read one line.
+def read_message(line: bytes, vectors: Container[str] = ()) -> Message:
+    """Read one line; what a record has in the fields `vectors` is not looked into, because it may be many numbers.
 
     Raises:
         UnreadableLine: it starts like a JSON object and is none, or is a RECORD, STATE or status out of shape.
     """
-    line = line.strip().removeprefix(codecs.BOM_UTF8)  # a file written on Windows may begin with it
+    if not line.startswith(b"{"):
+        line = line.strip().removeprefix(codecs.BOM_UTF8)  # a file written on Windows may begin with it
     if not line.startswith(b"{"):
         if b'"RECORD"' in line or b'"STATE"' in line:
             raise UnreadableLine  # something stands before a message, or around it
@@ -143,8 +145,10 @@ def read_message(line: bytes) -> Message:
         if isinstance(message.get("record"), dict) or isinstance(message.get("state"), dict):
             raise UnreadableLine  # it carries what may not be lost, under a name that nobody knows
         return _IGNORED
+    if kind == "RECORD":
+        return _read_record(message, line, vectors)
     read = _READERS.get(kind)
-    return read(message, line) if read else _IGNORED
+    return read(message, line.rstrip()) if read else _IGNORED
 
 
 def _parse(line: bytes) -> dict[str, Any]:
@@ -154,9 +158,7 @@ def _parse(line: bytes) -> dict[str, Any]:
         parsed = _parse_tolerant(line)
     if not isinstance(parsed, dict):
         raise UnreadableLine
-    if not _is_exact(parsed):
-        parsed = _parse_tolerant(line)
-    return cast("dict[str, Any]", parsed)
+    return parsed
 
 
 def _parse_tolerant(line: bytes) -> Any:
@@ -193,14 +195,14 @@ def exact_data(record: Record) -> Mapping[str, Any]:
     return data
 
 
-def _is_exact(parsed: dict[str, Any]) -> bool:
+def _is_exact(data: dict[str, Any], deepest: int = _DEEPEST) -> bool:
     """Whether no float is so large that it may have been an integer beyond 64 bits.
 
     Raises:
         UnreadableLine: something in it is nested too deeply.
     """
-    is_exact, level = True, [parsed]
-    for _ in range(_DEEPEST):
+    is_exact, level = True, [data]
+    for _ in range(deepest):
         below: list[Any] = []
         for value in level:
             is_exact &= _look_into(value, below)
@@ -235,13 +237,15 @@ def _is_narrow_vector(values: list[Any]) -> bool:
         return False
 
 
-def _read_record(message: dict[str, Any], line: bytes) -> Message:
+def _read_record(message: dict[str, Any], line: bytes, vectors: Container[str]) -> Message:
     record = message.get("record")
     if not isinstance(record, dict):
         raise UnreadableLine
     name, data = record.get("stream"), record.get("data")
     if not isinstance(name, str) or not isinstance(data, dict):
         raise UnreadableLine
+    if not _is_exact({field: value for field, value in data.items() if field not in vectors} if vectors else data):
+        data = _parse_tolerant(line)["record"]["data"]
     meta = record.get("meta")
     changes = meta.get("changes") if isinstance(meta, dict) else None
     return Record(
@@ -268,6 +272,7 @@ def _read_state(message: dict[str, Any], line: bytes) -> Message:
     state = message.get("state")
     if not isinstance(state, dict):
         raise UnreadableLine
+    _is_exact(state, _DEEPEST + 1)  # or too deep
     kind = _state_kind(state)
     if kind == "STREAM":
         stream = state["stream"]
@@ -316,7 +321,6 @@ def _read_trace(message: dict[str, Any], _line: bytes) -> Message:
 
 
 _READERS: Mapping[str, Callable[[dict[str, Any], bytes], Message]] = {
-    "RECORD": _read_record,
     "STATE": _read_state,
     "TRACE": _read_trace,
 }

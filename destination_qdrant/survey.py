@@ -30,6 +30,10 @@ class Stored:
     records: Mapping[Descriptor, StoredRecords]
     airbyte: Mapping[Descriptor, Mapping[str, Sequence[PointId]]]
 
+    def __bool__(self) -> bool:
+        """Whether anything is."""
+        return any(self.records.values()) or any(self.airbyte.values())
+
     def of(self, entry: Entry) -> Sequence[StoredChunk]:
         """Stored chunks of the entry's key."""
         return self.records.get(entry.stream.descriptor, {}).get(entry.key[1], ()) if entry.key else ()
@@ -65,7 +69,9 @@ class Survey:
 def survey(entries: Sequence[Entry], site: Site) -> Survey:
     """Look up a batch."""
     stored = _look_up(entries, site)
-    current = [entry for entry in entries if not is_outdated(entry.stream, entry.cursor, stored.of(entry))]
+    current = [
+        entry for entry in entries if entry.key is None or not is_outdated(entry.stream, entry.cursor, stored.of(entry))
+    ]
     placed = {entry.position: _place(entry, site) for entry in current}
     unchanged = _unchanged(current, placed, stored, site)
     changed = [entry for entry in current if entry.position not in unchanged]
@@ -114,6 +120,8 @@ def _unchanged(
     entries: Sequence[Entry], placed: Mapping[int, Sequence[Placed]], stored: Stored, site: Site
 ) -> frozenset[int]:
     """Which records are stored just so, vectors included: those are asked for, as somebody may have removed them."""
+    if not stored:
+        return frozenset()
     seem = [
         placed[entry.position]
         for entry in entries
@@ -131,7 +139,7 @@ def _vectors_at(
     entries: Sequence[Entry], placed: Mapping[int, Sequence[Placed]], stored: Stored, site: Site
 ) -> Mapping[str, PointId]:
     found: dict[str, PointId] = {}
-    if site.reuse.by_key:
+    if site.reuse.by_key and stored:
         for entry in entries:
             found |= {chunk.content_hash: chunk.id for chunk in stored.of(entry) if chunk.content_hash}
     for descriptor, same in by_stream(entries).items():

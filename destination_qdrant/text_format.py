@@ -97,7 +97,7 @@ def _lines(fields: Mapping[str, Any], depth: int = 0) -> str:
     lines = []
     for name, value in fields.items():
         said = _said(value, depth)
-        if said.strip():
+        if said and not said.isspace():
             lines.append(f"{clean_text(name)}: {said}\n")
     return "".join(lines)
 

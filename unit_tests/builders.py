@@ -93,7 +93,7 @@ def entry(position: int, of: DestinationStream, /, *, size_bytes: int = 1, **dat
 
     assert not isinstance(operation, Skip)
     chunks = words(operation.document) if isinstance(operation, Upsert) else ()
-    return Entry(position, operation, chunks, size_bytes)
+    return Entry.of(position, operation, chunks, size_bytes)
 
 
 def batch(*entries: Entry) -> Batch:

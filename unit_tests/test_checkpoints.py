@@ -28,8 +28,8 @@ def _counts(checkpoints: list[Checkpoint]) -> list[tuple[str, int, int]]:
 
 def test_a_state_waits_for_every_record_before_it() -> None:
     ledger = CheckpointLedger()
-    ledger.record(1, A)
-    ledger.record(2, B)
+    ledger.records(A, [1])
+    ledger.records(B, [2])
     ledger.state(_state("STREAM", A))
     ledger.settle([1], Outcome.WRITTEN)
 
@@ -44,7 +44,7 @@ def test_a_state_waits_for_every_record_before_it() -> None:
 def test_a_state_does_not_wait_for_records_after_it() -> None:
     ledger = CheckpointLedger()
     ledger.state(_state("STREAM", A))
-    ledger.record(1, A)
+    ledger.records(A, [1])
 
     assert _counts(ledger.release()) == [("s", 0, 0)]
     assert ledger.pending == 1
@@ -52,9 +52,9 @@ def test_a_state_does_not_wait_for_records_after_it() -> None:
 
 def test_a_state_that_is_ready_waits_for_an_older_one() -> None:
     ledger = CheckpointLedger()
-    ledger.record(1, A)
+    ledger.records(A, [1])
     ledger.state(_state("STREAM", A, name="older"))
-    ledger.record(2, B)
+    ledger.records(B, [2])
     ledger.state(_state("STREAM", B, name="newer"))
     ledger.settle([2], Outcome.WRITTEN)
 
@@ -68,9 +68,9 @@ def test_a_state_that_is_ready_waits_for_an_older_one() -> None:
 def test_a_stream_state_counts_its_own_records_since_its_previous_one() -> None:
     ledger = CheckpointLedger()
     for position, stream in enumerate([A, B, A], 1):
-        ledger.record(position, stream)
+        ledger.records(stream, [position])
     ledger.state(_state("STREAM", A, name="a1"))
-    ledger.record(4, A)
+    ledger.records(A, [4])
     ledger.state(_state("STREAM", B, name="b1"))
     ledger.state(_state("STREAM", A, name="a2"))
     ledger.settle(range(1, 5), Outcome.WRITTEN)
@@ -80,10 +80,10 @@ def test_a_stream_state_counts_its_own_records_since_its_previous_one() -> None:
 
 def test_a_global_state_counts_all_streams_whatever_it_names() -> None:
     ledger = CheckpointLedger()
-    ledger.record(1, A)
-    ledger.record(2, B)
+    ledger.records(A, [1])
+    ledger.records(B, [2])
     ledger.state(_state("GLOBAL", C, name="g1"))
-    ledger.record(3, B)
+    ledger.records(B, [3])
     ledger.state(_state("GLOBAL", name="g2"))
     ledger.state(_state("GLOBAL", name="g3"))
     ledger.settle([1, 2, 3], Outcome.WRITTEN)
@@ -93,7 +93,7 @@ def test_a_global_state_counts_all_streams_whatever_it_names() -> None:
 
 def test_a_legacy_state_carries_no_counts() -> None:
     ledger = CheckpointLedger()
-    ledger.record(1, A)
+    ledger.records(A, [1])
     ledger.state(_state("LEGACY"))
     ledger.settle([1], Outcome.WRITTEN)
 
@@ -104,9 +104,9 @@ def test_a_legacy_state_carries_no_counts() -> None:
 def test_skipped_and_deleted_records_count_and_rejected_ones_are_counted_apart(kind: StateKind) -> None:
     ledger = CheckpointLedger()
     for position in range(1, 6):
-        ledger.record(position, A)
+        ledger.records(A, [position])
     ledger.state(_state(kind, A, name="first"))
-    ledger.record(6, A)
+    ledger.records(A, [6])
     ledger.state(_state(kind, A, name="second"))
     for position, outcome in enumerate([*Outcome, Outcome.REJECTED, Outcome.WRITTEN], 1):
         ledger.settle([position], outcome)
@@ -154,7 +154,7 @@ def test_what_is_done_after_a_state_has_left_waits_for_the_next_one() -> None:
 
 def test_what_is_handed_out_of_outcomes_is_a_copy() -> None:
     ledger = CheckpointLedger()
-    ledger.record(1, A)
+    ledger.records(A, [1])
     ledger.settle([1], Outcome.WRITTEN)
     ledger.outcomes(A)[Outcome.WRITTEN] = 99
 
@@ -164,7 +164,7 @@ def test_what_is_handed_out_of_outcomes_is_a_copy() -> None:
 
 def test_settling_a_record_twice_is_a_fault_that_names_its_line() -> None:
     ledger = CheckpointLedger()
-    ledger.record(7, A)
+    ledger.records(A, [7])
     ledger.settle([7], Outcome.WRITTEN)
 
     with pytest.raises(SystemFault, match="line 7 "):
@@ -229,7 +229,7 @@ class Interleavings(RuleBasedStateMachine):
     def record(self, stream: Descriptor, times: int) -> None:
         for _ in range(times):
             position = len(self.model.arrived) * 2 + 1
-            self.ledger.record(position, stream)
+            self.ledger.records(stream, [position])
             self.model.arrived.append(_Arrived(stream=stream, position=position))
 
     @rule(kind=st.sampled_from(["STREAM", "GLOBAL", "LEGACY"]), stream=st.sampled_from([A, B, C]))

@@ -654,6 +654,7 @@ def test_the_first_of_several_failures_is_raised(stage: Stage) -> None:
     def lines() -> Iterator[bytes]:
         yield _record(1)
         yield _record(2)
+        source.on_wait()
         _until(lambda: source.wakes == 2)  # both have failed before the reader looks
 
     source = Lines(lines())

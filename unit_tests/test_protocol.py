@@ -59,8 +59,21 @@ def test_record_is_read_with_everything_it_carries() -> None:
     line = record_line('{"id":1}', namespace="n", emitted_at=1_700_000_000_123, meta={"changes": [change]}, new=[])
 
     assert read_message(line + b"\r\n") == Record(
-        Descriptor("n", "s"), {"id": 1}, 1_700_000_000_123, (change,), line=line
+        Descriptor("n", "s"), {"id": 1}, 1_700_000_000_123, (change,), line=line + b"\r\n"
     )
+
+
+def test_a_field_of_vectors_is_not_looked_into() -> None:
+    """Its numbers become 32-bit floats, so it does not matter which 64-bit ones they were."""
+    line = record_line('{"v":[36893488147419103232],"id":36893488147419103232}')
+
+    read = read_message(line, frozenset({"v"}))
+    alone = read_message(record_line('{"v":[36893488147419103232],"id":7}'), frozenset({"v"}))
+
+    assert isinstance(read, Record)
+    assert isinstance(alone, Record)
+    assert read.data == {"v": [2**65], "id": 2**65}
+    assert repr(alone.data) == "{'v': [3.6893488147419103e+19], 'id': 7}"
 
 
 def test_record_with_the_null_members_of_pyairbyte_is_read() -> None:

@@ -35,6 +35,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # Without these orjson would write datetimes, dataclasses and the like as text of its own choice.
 _PLAIN_JSON = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
+_NESTED = frozenset({dict, list})
+
 _KINDS: Mapping[type[Vector], VectorKind] = {Dense: "dense", Sparse: "sparse", Multi: "multi"}
 
 
@@ -47,8 +49,16 @@ def check_points(points: Sequence[Point], info: CollectionInfo) -> None:
     for point in points:
         _check_id(point.id)
         for name, vector in point.vectors.items():
-            _check_vector(name, vector, info)
+            if not _is_plain(vector, info.vectors.get(name)):
+                _check_vector(name, vector, info)
         _check_payload(point.payload)
+
+
+def _is_plain(vector: Vector, schema: VectorSchema | None) -> bool:
+    """Whether it is a dense vector that fits, as nearly all do; what else may fit, or what is wrong, takes longer to say."""
+    if not isinstance(vector, Dense) or schema is None or schema.kind != "dense" or schema.dimensions is None:
+        return False
+    return len(vector.packed) == schema.dimensions * FLOAT32_BYTES and is_finite(vector.packed)
 
 
 def _check_id(point_id: PointId) -> None:
@@ -121,13 +131,13 @@ def _check_finite(name: str, rows: Sequence[bytes]) -> None:
 
 
 def _check_payload(payload: Mapping[str, Any]) -> None:
-    if _is_too_deep(payload):
+    if not _NESTED.isdisjoint(map(type, payload.values())) and _is_too_deep(payload):
         raise SystemFault(
             f"A payload field is nested deeper than {MAX_NESTING} levels, the most that every client reads."
         )
     try:
         # The cheapest judge of: text keys, JSON values only, integers of 64 bits, no lone surrogates.
-        orjson.dumps(dict(payload), option=_PLAIN_JSON)
+        orjson.dumps(payload if type(payload) is dict else dict(payload), option=_PLAIN_JSON)
     except TypeError as error:
         raise SystemFault("A payload holds something that is not JSON, or an integer beyond 64 bits.") from error
 

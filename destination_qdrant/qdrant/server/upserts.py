@@ -25,7 +25,6 @@ _POINT_ID: Final = 1
 _ID_UUID: Final = 2
 _POINT_PAYLOAD: Final = 3
 _VALUE_TEXT: Final = 4
-_VALUE_FRACTION: Final = bytes((2 << 3 | 1,))  # 1: eight bytes follow
 _POINT_VECTORS: Final = 4
 _VECTORS_ONE: Final = 1
 _VECTORS_NAMED: Final = 2
@@ -36,6 +35,10 @@ _VECTOR_MULTI: Final = 103
 _MULTI_ROW: Final = 1
 _DENSE_DATA: Final = 1
 
+#: What stands before a fraction as the value of an entry: `double_value`, of which eight bytes follow.
+#: What stands before an id that is a UUID, which has 36 characters.
+_UUID_HEAD: Final = bytes((_POINT_ID << 3 | 2, 38, _ID_UUID << 3 | 2, 36))
+_FRACTION_HEAD: Final = bytes((_ENTRY_VALUE << 3 | 2, 9, 2 << 3 | 1))
 _pack_fraction = struct.Struct("<d").pack
 
 _DELIMITED: Final = 2
@@ -48,20 +51,15 @@ _CONTINUED: Final = 0x80
 
 def packed_point(point: Point) -> bytes:
     """A point as a member of `UpsertPoints`."""
-    content = b"".join(
-        (
-            _packed_id(point.id),
-            *map(_packed_field, point.payload.items()),
-            _framed(_POINT_VECTORS, _packed_vectors(point.vectors)),
-        )
-    )
-    return _framed(_UPSERT_POINTS, content)
+    fields = map(_packed_field, point.payload.items())
+    content = b"".join((_packed_id(point.id), *fields, _packed_vectors(point.vectors)))
+    return _frame(_UPSERT_POINTS, len(content)) + content
 
 
 def _packed_id(point_id: PointId) -> bytes:
     if isinstance(point_id, int):
-        return _framed(_POINT_ID, messages.PointId(num=point_id).SerializeToString())
-    return _framed(_POINT_ID, _framed(_ID_UUID, point_id.encode()))
+        return cast("bytes", messages.PointStruct(id=messages.PointId(num=point_id)).SerializeToString())
+    return _UUID_HEAD + point_id.encode()
 
 
 def _packed_field(field: tuple[str, Any]) -> bytes:
@@ -73,19 +71,26 @@ def _packed_field(field: tuple[str, Any]) -> bytes:
     name, value = field
     kind = type(value)
     if kind is str:
-        return _packed_entry(name, _framed(_VALUE_TEXT, value.encode()))
+        text = value.encode()
+        entry = _packed_name(name) + _text_head(len(text)) + text
+        return _frame(_POINT_PAYLOAD, len(entry)) + entry
     if kind is float:
-        return _packed_entry(name, _VALUE_FRACTION + _pack_fraction(value))
-    return (_official_field if kind is dict or kind is list else _remembered_field)(name, value)
-
-
-def _packed_entry(name: str, value: bytes) -> bytes:
-    return _framed(_POINT_PAYLOAD, _packed_name(name) + _framed(_ENTRY_VALUE, value))
+        return _framed(_POINT_PAYLOAD, _packed_name(name) + _FRACTION_HEAD + _pack_fraction(value))
+    if kind is dict or kind is list:
+        return _official_field(name, value)
+    return _remembered_field(name, value)
 
 
 @lru_cache(maxsize=1024)  # the columns of a sync
 def _packed_name(name: str) -> bytes:
     return _framed(_ENTRY_NAME, name.encode())
+
+
+@lru_cache(maxsize=4096)
+def _text_head(length: int) -> bytes:
+    """What stands before a text of so many bytes as the value of an entry."""
+    head = _frame(_VALUE_TEXT, length)
+    return _frame(_ENTRY_VALUE, len(head) + length) + head
 
 
 def _official_field(name: str, value: Any) -> bytes:
@@ -111,13 +116,26 @@ def packed_request(head: bytes, points: Iterable[bytes]) -> bytes:
 
 
 def _packed_vectors(vectors: Vectors) -> bytes:
-    if set(vectors) == {UNNAMED}:
-        return _framed(_VECTORS_ONE, _packed_vector(vectors[UNNAMED]))
+    """The vectors of a point, framed as such."""
+    if len(vectors) == 1 and UNNAMED in vectors:
+        vector = vectors[UNNAMED]
+        if isinstance(vector, Dense):
+            return _dense_head(len(vector.packed)) + vector.packed
+        return _framed(_POINT_VECTORS, _framed(_VECTORS_ONE, _packed_vector(vector)))
     entries = (
         _framed(_NAMED_ENTRY, _framed(_ENTRY_NAME, name.encode()) + _framed(_ENTRY_VECTOR, _packed_vector(vector)))
         for name, vector in vectors.items()
     )
-    return _framed(_VECTORS_NAMED, b"".join(entries))
+    return _framed(_POINT_VECTORS, _framed(_VECTORS_NAMED, b"".join(entries)))
+
+
+@lru_cache(maxsize=64)  # vectors of one collection have few lengths
+def _dense_head(length: int) -> bytes:
+    """What stands before the numbers of a dense vector that is a point's only one, and has no name."""
+    head = b""
+    for field in (_DENSE_DATA, _VECTOR_DENSE, _VECTORS_ONE, _POINT_VECTORS):
+        head = _frame(field, len(head) + length) + head
+    return head
 
 
 def _packed_vector(vector: Vector) -> bytes:
@@ -140,7 +158,7 @@ def _framed(field: int, content: bytes) -> bytes:
     return _frame(field, len(content)) + content
 
 
-@lru_cache(maxsize=1024)  # vectors of one collection have few lengths
+@lru_cache(maxsize=4096)
 def _frame(field: int, length: int) -> bytes:
     return _varint(field << 3 | _DELIMITED) + _varint(length)
 
