@@ -15,7 +15,8 @@ from .gauge import Room
 
 # Airbyte's own lists can end early (headings only) and then leave chunks of any size; these cut the rest.
 _FALLBACK = ("\n\n", "\n", " ")
-_FALLBACK_PATTERNS = (r"(?:\r?\n){2,}", r"(?:\r?\n)+", " +")
+# What begins with plain characters, not with a repetition, `re` finds ten times as fast.
+_FALLBACK_PATTERNS = (r"(?:\r\n|\n)(?:\r?\n)+", r"(?:\r\n|\n)(?:\r?\n)*", "  *")
 
 
 class Cutter:
@@ -65,7 +66,7 @@ class Cutter:
             is_separator_regex=separators.are_patterns,
             chunk_size=capacity,
             chunk_overlap=overlap,
-            length_function=self._room.size,
+            length_function=self._room.length,
         )
         return splitter.split_text(text)
 
@@ -119,7 +120,8 @@ def _own_separators(how: SeparatorSplitter) -> Separators:
 
 def _pattern(separator: str) -> str:
     """A run of blanks is one place to cut: langchain takes quadratic time over many tiny pieces."""
-    return f"(?:{re.escape(separator)})+" if separator.isspace() else re.escape(separator)
+    once = re.escape(separator)
+    return f"{once}(?:{once})*" if separator.isspace() else once
 
 
 def _language_separators(how: CodeSplitter) -> Separators:

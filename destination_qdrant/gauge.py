@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Protocol
 
 from .embedding.base import TextLimit
-from .tokens import Tokenizer, certainly_fits, cl100k
-
-# Pieces recur, long ones hardly ever: 32768 short ones are a few megabytes.
-_SHORT = 64
-_REMEMBERED = 32_768
+from .tokens import Remembered, Tokenizer, certainly_fits, cl100k
 
 # What is tokenised at once. tiktoken 0.14 panics on a million blanks in a row and takes seconds for fewer; and
 # memory stays bounded (20 MB can be 15 million tokens). Only blanks and rulers have 32 characters a token, so
@@ -46,6 +42,11 @@ class Room(Protocol):
         """The text's size; just beyond two chunks where it is plain to be more."""
         ...
 
+    @property
+    def length(self) -> Callable[[str], int]:
+        """The same for whoever joins pieces, and minds the size of those only that are smaller than `capacity`."""
+        ...
+
 
 class Gauge:
     """How large a text is, in units of which a chunk takes `capacity`.
@@ -58,7 +59,7 @@ class Gauge:
         self._limit = limit if limit and limit.count else None
         self.capacity = min(chunk_size, limit.tokens) if limit and not limit.count else chunk_size
         self.longest = max(_BLOCK, _BLOCK_PER_TOKEN * self.capacity)
-        self._short_size = lru_cache(maxsize=_REMEMBERED)(self._size)
+        self.length = Remembered(self._length).__getitem__  # no method around it: it is asked thrice for every word
 
     @cached_property
     def tokens(self) -> Tokenizer:
@@ -76,9 +77,6 @@ class Gauge:
 
     def size(self, text: str) -> int:
         """The text's size; just beyond two chunks where it is plain to be more."""
-        return self._short_size(text) if len(text) <= _SHORT else self._size(text)
-
-    def _size(self, text: str) -> int:
         beyond = 2 * self.capacity + 1
         if len(text) > self.longest or self.tokens.at_least(text) >= beyond:
             return beyond
@@ -87,6 +85,11 @@ class Gauge:
             return size
         room = max(1, self._limit.tokens - self._surrounding)
         return max(size, -(-(self._own(text) - self._surrounding) * self.capacity // room))
+
+    def _length(self, text: str) -> int:
+        if self.tokens.certainly_exceeds(text, self.capacity - 1):
+            return self.capacity
+        return self.size(text)
 
     def _own(self, text: str) -> int:
         return self._limit.count(text) if self._limit and self._limit.count else 0
@@ -105,6 +108,7 @@ class Framed:
         self.capacity = max(1, room.capacity - taken)
         self.longest = room.longest
         self.size = room.size
+        self.length = room.length
         self._room = room
         self._around = around
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Final
 
 from .errors import TextRefusedError
 from .vectors import Dense, Vector
+
+Coming = Future[Mapping[str, Vector]]
+"""What one call makes; all of its texts have the same."""
 
 Make = Callable[[Mapping[str, str]], Mapping[str, Vector]]
 """Content hash -> text in, a vector for each out."""
@@ -37,7 +40,7 @@ class VectorCache:
         self._room = size_bytes
         self._is_shared = is_shared
         self._known: OrderedDict[str, Dense] = OrderedDict()
-        self._coming: dict[str, Future[Vector]] = {}
+        self._coming: dict[str, Coming] = {}
         self._lock = threading.Lock()
 
     def __contains__(self, content_hash: str) -> bool:
@@ -54,22 +57,22 @@ class VectorCache:
             return make(texts) if texts else {}
         found, mine, awaited = self._divide(texts)
         if mine:
-            found |= self._made({each: texts[each] for each in mine}, mine, make)
+            found |= self._made({each: texts[each] for each in mine}, make)
         # After the own ones are done, so that no two callers wait for each other.
         refused: dict[str, str] = {}
         for each, future in awaited.items():
             try:
-                found[each] = future.result()
+                found[each] = future.result()[each]
             except TextRefusedError:  # perhaps of another text that was sent along with it
                 refused[each] = texts[each]
         return {**found, **self.vectors(refused, make)} if refused else found
 
-    def _divide(
-        self, texts: Mapping[str, str]
-    ) -> tuple[dict[str, Vector], dict[str, Future[Vector]], dict[str, Future[Vector]]]:
+    def _divide(self, texts: Mapping[str, str]) -> tuple[dict[str, Vector], list[str], dict[str, Coming]]:
+        """What is here, what this call has to make, and what others are making."""
         found: dict[str, Vector] = {}
-        mine: dict[str, Future[Vector]] = {}
-        awaited: dict[str, Future[Vector]] = {}
+        mine: list[str] = []
+        awaited: dict[str, Coming] = {}
+        coming: Coming = Future()
         with self._lock:
             for each in texts:
                 if each in self._known:
@@ -78,26 +81,31 @@ class VectorCache:
                 elif each in self._coming:
                     awaited[each] = self._coming[each]
                 else:
-                    mine[each] = self._coming[each] = Future()
+                    mine.append(each)
+                    self._coming[each] = coming
         return found, mine, awaited
 
-    def _made(self, texts: Mapping[str, str], mine: Mapping[str, Future[Vector]], make: Make) -> dict[str, Vector]:
+    def _made(self, texts: Mapping[str, str], make: Make) -> Mapping[str, Vector]:
+        coming = self._coming[next(iter(texts))]  # the same for all of them
         try:
             made = {each: vector for each, vector in make(texts).items() if each in texts}
             if made.keys() != texts.keys():
                 raise KeyError("a vector is missing")  # noqa: TRY301 -- whoever waits has to hear of it too
         except BaseException as error:
             with self._lock:
-                for each, future in mine.items():
-                    del self._coming[each]
-                    future.set_exception(error)
+                self._forget_coming(texts)
+            coming.set_exception(error)
             raise
         with self._lock:
+            self._forget_coming(texts)
             for each, vector in made.items():
-                mine[each].set_result(vector)
-                del self._coming[each]
                 self._keep(each, vector)
+        coming.set_result(made)
         return made
+
+    def _forget_coming(self, texts: Iterable[str]) -> None:
+        for each in texts:
+            del self._coming[each]
 
     def _keep(self, content_hash: str, vector: Vector) -> None:
         if not isinstance(vector, Dense):

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from destination_qdrant import chunking, gauge
 from destination_qdrant.chunking import Chunk, Splitter, TextTooLongError
 from destination_qdrant.config import CodeSplitter, MarkdownSplitter, SeparatorSplitter, TextSplitter, WholeText
+from destination_qdrant.cutting import separators_of
 from destination_qdrant.embedding.base import TextLimit
 from destination_qdrant.frames import Frame
 from destination_qdrant.tokens import cl100k
@@ -218,6 +219,16 @@ def test_a_few_tokens_too_many_are_cut_at_a_separator_not_into_a_crumb() -> None
     assert {word for chunk in chunks for word in chunk.split()} == set(text.split())
 
 
+@settings(deadline=None)
+@given(text=TEXTS, size=st.integers(1, 40), limit=st.none() | st.just(TextLimit(30, word_pieces)))
+def test_whoever_joins_pieces_is_told_the_size_of_those_that_are_smaller_than_a_chunk(
+    text: str, size: int, limit: TextLimit | None
+) -> None:
+    measure = gauge.Gauge(size, limit)
+
+    assert min(measure.length(text), size) == min(measure.size(text), size)
+
+
 # --- text without separators --------------------------------------------------------------------------------
 
 
@@ -353,6 +364,17 @@ def test_chunks_at_separators_overlap() -> None:
         shared = [word for word in chunk.split() if word in previous.split()]
         assert shared == chunk.split()[: len(shared)]
         assert 6 <= cl100k().count(" " + " ".join(shared)) <= 10
+
+
+@given(text=st.lists(st.sampled_from(["\r\n", "\n", "\r", " ", "\t", "x"]), max_size=30).map("".join))
+def test_patterns_that_are_found_fast_find_what_the_plain_ones_do(text: str) -> None:
+    """`re` takes ten times as long to find a pattern that begins with a repetition, which these say in other words."""
+    lines = separators_of(MarkdownSplitter(split_level=1)).values[1:]
+    own = separators_of(separators("\n\n", "\n", " ", "\t \r")).values[:4]
+    plain = [r"(?:\r?\n){2,}", r"(?:\r?\n)+", " +", r"(?:\n\n)+", r"\n+", " +", r"(?:\t \r)+"]
+
+    found, expected = ([re.split(f"({pattern})", text) for pattern in patterns] for patterns in ((*lines, *own), plain))
+    assert found == expected
 
 
 # --- Markdown -----------------------------------------------------------------------------------------------

@@ -94,8 +94,32 @@ def test_bounds_known_without_tokenising_hold(text: str) -> None:
     count = cl100k().count(text)
 
     assert cl100k().at_least(text) <= count
+    assert cl100k().certainly_exceeds(text, count) is False
     assert certainly_fits(text, count - 1) is False
     assert certainly_fits(text, len(text.encode())) is True
+
+
+def test_no_token_has_characters_of_two_words() -> None:
+    """So there are at least as many tokens as words. Half a character counts as one, which is the worse case."""
+    vocabulary = tokens._parse(tokens._read())  # noqa: SLF001 -- what the tokenizer is made of
+
+    assert [token for token in vocabulary if len(token.decode(errors="replace").split()) > 1] == []
+
+
+@given(text=TEXTS)
+def test_words_never_outnumber_tokens(text: str) -> None:
+    """With a long word behind it, a text is one whose words are looked at, whatever the limit."""
+    long = f"{text} {'x' * 400}"
+
+    assert cl100k().certainly_exceeds(long, cl100k().count(long)) is False
+    assert len(long.split()) <= cl100k().count(long)
+
+
+def test_a_text_of_more_words_than_tokens_allowed_exceeds_for_certain() -> None:
+    text = "considerable " * 50
+
+    assert [cl100k().certainly_exceeds(text, limit) for limit in (0, 1, 49, 50)] == [True, True, True, False]
+    assert cl100k().certainly_exceeds("a " * 50, 49) is False  # which it does, but short words are not worth a look
 
 
 def test_a_text_of_the_longest_tokens_is_not_underrated() -> None:

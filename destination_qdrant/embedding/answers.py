@@ -6,15 +6,13 @@ the numbers, zeros, or NaN. Everything is checked here, and nothing of an answer
 
 from __future__ import annotations
 
-import base64
 import binascii
-import math
 from array import array
 from collections.abc import Mapping
 from sys import byteorder
 from typing import Any
 
-from ..vectors import FLOAT32_BYTES, Dense, pack
+from ..vectors import FLOAT32_BYTES, Dense, is_finite, pack
 
 
 class Unusable(Exception):  # noqa: N818 -- it completes the sentence of its caller, who raises an error of `errors`
@@ -65,12 +63,9 @@ def _vector(item: object) -> Dense:
     packed = _packed(item)
     if not packed or len(packed) % FLOAT32_BYTES:
         raise Unusable("an embedding is not a row of 32-bit numbers")
-    numbers = _numbers(packed)
-    # All at once, for a tenth of what one by one costs: a sum of 32-bit numbers in 64 bits cannot overflow, so it is
-    # finite exactly when each of them is.
-    if not math.isfinite(sum(numbers)):
+    if not is_finite(packed):
         raise Unusable("an embedding holds a number that is not finite")
-    if not any(numbers):
+    if not any(_numbers(packed)):
         raise Unusable("an embedding is all zeros")
     return Dense(packed)
 
@@ -86,7 +81,7 @@ def _packed(item: object) -> bytes:
     """Little-endian float32, which is also what the providers' base64 holds."""
     try:
         if isinstance(item, str):
-            return base64.b64decode(item, validate=True)
+            return binascii.a2b_base64(item, strict_mode=True)
         if isinstance(item, list):
             return pack(item)
     except (binascii.Error, ValueError, TypeError, OverflowError):

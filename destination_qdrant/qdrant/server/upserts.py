@@ -71,7 +71,7 @@ def _packed_field(field: tuple[str, Any]) -> bytes:
     name, value = field
     kind = type(value)
     if kind is str:
-        text = value.encode()
+        text: bytes = value.encode()
         entry = _packed_name(name) + _text_head(len(text)) + text
         return _frame(_POINT_PAYLOAD, len(entry)) + entry
     if kind is float:
