@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from sys import byteorder
 from typing import Any
 
+import pybase64
+
 from ..vectors import FLOAT32_BYTES, Dense, is_finite, pack
 
 
@@ -81,7 +83,7 @@ def _packed(item: object) -> bytes:
     """Little-endian float32, which is also what the providers' base64 holds."""
     try:
         if isinstance(item, str):
-            return binascii.a2b_base64(item, strict_mode=True)
+            return pybase64.b64decode(item, validate=True)
         if isinstance(item, list):
             return pack(item)
     except (binascii.Error, ValueError, TypeError, OverflowError):

@@ -269,10 +269,10 @@ class OpenAIEmbedder:
     def _content(
         self, client: OpenAI, texts: Sequence[str], encoding_format: Format, extra: Mapping[str, Any]
     ) -> tuple[bytes, Mapping[str, str]]:
+        # Not `embeddings.create`, which asks of every single text whether it has to be converted: 20 us each.
+        body = {"input": texts, "model": self._target.model, "encoding_format": encoding_format, **extra}
         try:
-            answer = client.embeddings.with_raw_response.create(
-                input=list(texts), model=self._target.model, encoding_format=encoding_format, extra_body=extra or None
-            )
+            answer = client.post("/embeddings", cast_to=httpx2.Response, body=body)
         except APIError as error:
             failure = _translated(error, self._target.service)
         except Unusable as problem:
