@@ -73,9 +73,7 @@ class Rest(WireDouble):
     def __init__(self, port: int, tally: Tally) -> None:
         super().__init__(port)
         self._tally = tally
-        self._completed = Answer.of(
-            {"result": {"operation_id": 1, "status": "completed"}, "status": "ok", "time": 0.0}
-        )
+        self._completed = Answer.of({"result": {"operation_id": 1, "status": "completed"}, "status": "ok", "time": 0.0})
 
     def receive(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
         """Take upserts, tell what was seen, and leave the rest to the double."""

@@ -22,7 +22,7 @@ _POOL = 211
 
 _CHUNK_TOKENS = 100
 
-_WORDS = (
+_WORDS = (  # noqa: SIM905 -- easier to read than eighty literals
     "the sync reads a record from its source and writes one point per chunk into the collection while the old data is "
     "served until new data is complete so that nothing which was acknowledged is ever lost although a server may fail "
     "at any moment and a provider refuse what it took before because limits change without notice in every larger "
@@ -149,4 +149,6 @@ WORKLOADS = (
 )
 
 #: The same texts, by a key: what is stored already need not be embedded again.
-DEDUP_TEXT = Workload("text of 2 kB, append_dedup", 6_000, _text, 1536, 0.15, mode="append_dedup", text_fields=("body",))
+DEDUP_TEXT = Workload(
+    "text of 2 kB, append_dedup", 6_000, _text, 1536, 0.15, mode="append_dedup", text_fields=("body",)
+)

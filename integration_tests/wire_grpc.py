@@ -112,7 +112,7 @@ class GrpcServer:
     """Takes calls on a port of the loopback interface and has `receive` answer them."""
 
     def __init__(self, port: int, receive: Callable[[Request], Answer | None]) -> None:
-        calls = GrpcCalls(receive, lambda peer: self._front.cut_that_of(peer))
+        calls = GrpcCalls(receive, lambda peer: self._front.cut_that_of(peer))  # noqa: PLW0108 -- the front comes later
         self._server = grpc.server(ThreadPoolExecutor(_WORKERS), handlers=[calls], options=_OPTIONS)
         behind = self._server.add_insecure_port(f"{HOST}:0")
         self._server.start()

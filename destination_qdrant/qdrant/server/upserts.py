@@ -39,6 +39,8 @@ _DENSE_DATA: Final = 1
 #: What stands before an id that is a UUID, which has 36 characters.
 _UUID_HEAD: Final = bytes((_POINT_ID << 3 | 2, 38, _ID_UUID << 3 | 2, 36))
 _FRACTION_HEAD: Final = bytes((_ENTRY_VALUE << 3 | 2, 9, 2 << 3 | 1))
+_INTEGER_TAG: Final = bytes((3 << 3,))  # `integer_value`, a varint
+_SMALLEST, _LARGEST, _UNSIGNED = -(2**63), 2**63 - 1, 2**64 - 1
 _pack_fraction = struct.Struct("<d").pack
 
 _DELIMITED: Final = 2
@@ -65,25 +67,35 @@ def _packed_id(point_id: PointId) -> bytes:
 def _packed_field(field: tuple[str, Any]) -> bytes:
     """A field of a payload as an entry of the map that payloads are.
 
-    Texts and fractions are written here, because most fields are one. Of whole numbers and truths few differ from point to
-    point, so those are remembered, as the official classes write them.
+    Texts and numbers are written here, because nearly all fields are one; the rest as the official classes write it.
     """
     name, value = field
     kind = type(value)
     if kind is str:
         text: bytes = value.encode()
         entry = _packed_name(name) + _text_head(len(text)) + text
-        return _frame(_POINT_PAYLOAD, len(entry)) + entry
-    if kind is float:
-        return _framed(_POINT_PAYLOAD, _packed_name(name) + _FRACTION_HEAD + _pack_fraction(value))
-    if kind is dict or kind is list:
+    elif kind is int:
+        entry = _packed_name(name) + _packed_integer(value)
+    elif kind is float:
+        entry = _packed_name(name) + _FRACTION_HEAD + _pack_fraction(value)
+    elif kind is bool or value is None:
+        return _remembered_field(name, value)
+    else:
         return _official_field(name, value)
-    return _remembered_field(name, value)
+    return _frame(_POINT_PAYLOAD, len(entry)) + entry
 
 
 @lru_cache(maxsize=1024)  # the columns of a sync
 def _packed_name(name: str) -> bytes:
     return _framed(_ENTRY_NAME, name.encode())
+
+
+@lru_cache(maxsize=4096)  # dates, counts, and what is the same in all points
+def _packed_integer(number: int) -> bytes:
+    """A whole number as the value of an entry: in two's complement of 64 bits."""
+    if not _SMALLEST <= number <= _LARGEST:
+        raise ValueError
+    return _framed(_ENTRY_VALUE, _INTEGER_TAG + _varint(number & _UNSIGNED))
 
 
 @lru_cache(maxsize=4096)
@@ -97,7 +109,7 @@ def _official_field(name: str, value: Any) -> bytes:
     return cast("bytes", messages.PointStruct(payload=payload_to_grpc({name: value})).SerializeToString())
 
 
-_remembered_field = lru_cache(maxsize=4096, typed=True)(_official_field)
+_remembered_field = lru_cache(maxsize=1024, typed=True)(_official_field)
 
 
 def packed_head(collection: str, ordering: str, shard_key: str | None) -> bytes:
