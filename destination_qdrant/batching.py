@@ -69,7 +69,7 @@ class BatchBounds:
     """When a batch closes. `linger_seconds` is the longest an operation waits for company."""
 
     points: int = 512
-    size_bytes: int = 4_000_000
+    size_bytes: int = 8_000_000
     linger_seconds: float = 2.0
 
 

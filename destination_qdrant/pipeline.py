@@ -48,6 +48,7 @@ from .qdrant.base import Where
 from .report import Numbers, StreamReport, additional_stats, all_warnings, closing, streams_in_numbers
 from .site import Site
 from .tally import Tally
+from .vectors import FLOAT32_BYTES
 from .wording import counted, shown
 
 #: How long a failed sync waits for batches on their way, so that what is paid for is stored and acknowledged.
@@ -173,6 +174,7 @@ class _Run:
         self._watch = Stopwatch()
         self._arrived: defaultdict[Descriptor, list[int]] = defaultdict(list)
         self._records_read = 0
+        self._vector_bytes = parts.site.dimensions * FLOAT32_BYTES
         self._strange_lines = 0
         self._unknown_streams: set[Descriptor] = set()
         self._releasing = threading.Lock()
@@ -240,7 +242,7 @@ class _Run:
             chunks = self._parts.split(operation.document)
         elif operation.because == "no_text":
             self._skipped[stream.descriptor, "no_text"] += 1
-        size, is_truncated = len(record.line), False
+        size, is_truncated = len(record.line) + len(chunks) * self._vector_bytes, False
         for chunk in chunks:
             size += len(chunk.text)
             is_truncated = is_truncated or chunk.truncated

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 #: Records may be nested as deeply as the fast parser allows (1,024 levels, with several frames a level).
 _RECURSION_LIMIT = 5_000
 
+#: `M_ARENA_MAX` of glibc's malloc.h.
+_ARENA_MAX = -8
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
@@ -112,8 +115,17 @@ def _write(arguments: argparse.Namespace, out: MessageWriter) -> int:
     from .write import write
 
     raw_config, raw_catalog, source = _inputs(arguments, out)
+    _share_heaps()
     write(raw_config, raw_catalog, source, out, run_id=os.urandom(16).hex(), deployment_mode=_deployment_mode())
     return 0
+
+
+def _share_heaps() -> None:
+    """Have all threads allocate from two heaps: glibc gives each its own and hardly anything back, 50 MB in a sync of texts."""
+    import ctypes
+
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
 
 
 def _plan(arguments: argparse.Namespace, out: MessageWriter) -> int:

@@ -21,8 +21,8 @@ Coming = Future[Mapping[str, Vector]]
 Make = Callable[[Mapping[str, str]], Mapping[str, Vector]]
 """Content hash -> text in, a vector for each out."""
 
-#: 10,000 vectors of 1536 numbers.
-SIZE_BYTES: Final = 64_000_000
+#: 2,500 vectors of 1536 numbers: what repeats, mostly does so soon.
+SIZE_BYTES: Final = 16_000_000
 
 #: What an entry takes besides its numbers: key, object, links.
 _OVERHEAD: Final = 300

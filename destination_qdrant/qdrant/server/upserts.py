@@ -8,7 +8,7 @@ concatenated: what the official classes write of id and payload, followed by the
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final, cast
 
@@ -223,7 +223,7 @@ def _json_vector(vector: Vector) -> Any:
 # Either
 
 
-def in_parts(points: Sequence[bytes], most_points: int, most_bytes: int) -> Iterable[list[bytes]]:
+def in_parts(points: Iterable[bytes], most_points: int, most_bytes: int) -> Iterable[list[bytes]]:
     """Runs of points that stay within both bounds; a point that is too large alone is a run of its own."""
     part: list[bytes] = []
     size = 0

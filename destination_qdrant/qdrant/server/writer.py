@@ -89,12 +89,12 @@ class ServerWriter:
     def upsert(self, points: Sequence[Point]) -> None:
         """See `base.Store`."""
         check_points(points, self._collection.shape())
-        encoded = list(map(self._bulk.encode, points))
         allowed = self._points_allowed()
         if any(isinstance(vector, ServerText) for point in points for vector in point.vectors.values()):
             allowed = min(allowed, _MOST_TEXTS)
         sent = 0
-        for part in in_parts(encoded, allowed, self._most_bytes):
+        # Encoded as they go: of a large batch no more than a request's worth is there twice.
+        for part in in_parts(map(self._bulk.encode, points), allowed, self._most_bytes):
             self._in_halves(part, self._upsert, sent)
             sent += len(part)
 
