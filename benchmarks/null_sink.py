@@ -39,10 +39,13 @@ _ONCE = b'"_ab_run_id"'
 
 
 class Tally:
-    """What came in; each upsert takes `latency` seconds."""
+    """What came in; each upsert takes `latency` seconds, and is answered after `release` where it is `held`."""
 
-    def __init__(self, latency: float) -> None:
+    def __init__(self, latency: float, *, held: bool) -> None:
         self._latency = latency
+        self._released = threading.Event()
+        if not held:
+            self._released.set()
         self._lock = threading.Lock()
         self._in_flight = 0
         self._seen = {"requests": 0, "points": 0, "bytes": 0, "most_in_flight": 0}
@@ -52,6 +55,7 @@ class Tally:
         with self._lock:
             self._in_flight += 1
             self._seen["most_in_flight"] = max(self._seen["most_in_flight"], self._in_flight)
+        self._released.wait()
         if self._latency:
             time.sleep(self._latency)
         points = body.count(once)
@@ -60,6 +64,10 @@ class Tally:
             self._seen["requests"] += 1
             self._seen["points"] += points
             self._seen["bytes"] += len(body)
+
+    def release(self) -> None:
+        """Answer everything from now on."""
+        self._released.set()
 
     def seen(self) -> bytes:
         """The numbers, as JSON."""
@@ -77,7 +85,9 @@ class Rest(WireDouble):
 
     def receive(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
         """Take upserts, tell what was seen, and leave the rest to the double."""
-        if target == "/_seen":
+        if target in ("/_seen", "/_release"):
+            if target == "/_release":
+                self._tally.release()
             return Answer(200, self._tally.seen())
         if method == "PUT" and target.partition("?")[0].endswith("/points"):
             self._tally.take(body, _ONCE)
@@ -107,9 +117,9 @@ class Upserts(grpc.GenericRpcHandler):
         return _COMPLETED
 
 
-def serve(latency: float) -> None:
+def serve(latency: float, *, held: bool) -> None:
     """Serve until killed."""
-    tally = Tally(latency)
+    tally = Tally(latency, held=held)
     held = reserve(2)
     port = held[0].getsockname()[1]
     rest = Rest(port, tally)
@@ -129,7 +139,9 @@ def main() -> None:
     """Serve until killed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that each upsert takes")
-    serve(parser.parse_args().latency)
+    parser.add_argument("--held", action="store_true", help="answer no upsert before GET /_release")
+    options = parser.parse_args()
+    serve(options.latency, held=options.held)
 
 
 if __name__ == "__main__":
