@@ -126,6 +126,7 @@ def test_no_model_is_made_of_a_point(monkeypatch: pytest.MonkeyPatch, *, prefer_
 #: Of one line, as a provider's JSON has numbers.
 NUMBERS = ",".join(repr((number - 768) / 7_777) for number in range(1536))
 INPUT = 500 * MB
+REQUESTS_IN_FLIGHT = 4
 MOST_RESIDENT_MB = 300
 #: Beyond this the process is refused memory: what it has mapped privately, the stacks of its threads among it.
 MOST_MAPPED = 900 * MB
@@ -159,6 +160,8 @@ def test_the_reader_stops_when_nothing_can_be_written_and_memory_stays_bounded(
         process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=said, preexec_fn=_limit)  # noqa: PLW1509 -- no threads yet
         assert process.stdin
         fed = _Feeder(process.stdin)
+        while ask(url, "/_seen")["most_in_flight"] < REQUESTS_IN_FLIGHT:  # nothing is read before the collection is ready
+            fed.join(0.05)
         fed.wait_until_stuck()
         stuck_at = fed.size
         ask(url, "/_release")
@@ -198,5 +201,5 @@ class _Feeder(threading.Thread):
         """Return when the pipe has been full for a while: nobody reads at its other end."""
         is_writable = select.poll()
         is_writable.register(self._pipe.fileno(), select.POLLOUT)
-        while is_writable.poll(2_000):
+        while self.is_alive() and is_writable.poll(2_000):
             self.join(0.05)
