@@ -1,6 +1,6 @@
 """What a sync costs the connector, and how fast it is, against servers that cost nothing: `make bench`.
 
-    python benchmarks/bench.py [--only WORDS] [--scale 0.5] [--rounds 3] [--update]
+    python benchmarks/bench.py [--only WORDS] [--scale 0.5] [--rounds 3] [--update] [--server URL]
 
 Each workload goes through the command line into a Qdrant that keeps no point (`null_sink.py`), text through a provider that
 answers after a fixed time (`provider.py`). The columns: CPU of the connector's process per record, without its start;
@@ -19,11 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import server
 from measuring import HERE, MAIN, Cost, calibration, measured, seen_by, serving, write
 from workloads import DEDUP_TEXT, WORKLOADS, Json, Workload
 
@@ -138,7 +139,11 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="how many of the records (1.0)")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each workload, of which the best counts (3)")
     parser.add_argument("--update", action="store_true", help="write the baseline anew")
+    parser.add_argument("--server", metavar="URL", help="measure against this Qdrant instead (collection `bench`)")
     options = parser.parse_args()
+    if options.server:
+        end(server.problems(options.server, options.scale, options.rounds))
+        return
     baseline: dict[str, float] = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
     chosen = [each for each in WORKLOADS if options.only in each.name]
     problems: list[str] = []
@@ -154,8 +159,13 @@ def main() -> None:
         problems += unchanged(DEDUP_TEXT, round(DEDUP_TEXT.records * options.scale))
     if options.update:
         BASELINE.write_text(json.dumps(baseline, indent=2) + "\n")
+    end(problems)
+
+
+def end(problems: Sequence[str]) -> None:
+    """Say what misses its mark, and fail for it."""
     if problems:
-        sys.exit("\n".join(problems))
+        sys.exit("\n".join(["", *problems]))
 
 
 if __name__ == "__main__":

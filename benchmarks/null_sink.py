@@ -38,11 +38,16 @@ _COMPLETED = messages.PointsOperationResponse(
 _ONCE = b'"_ab_run_id"'
 
 
+#: Of the length before each upsert that is kept.
+LENGTH_BYTES = 4
+
+
 class Tally:
     """What came in; each upsert takes `latency` seconds, and is answered after `release` where it is `held`."""
 
-    def __init__(self, latency: float, *, held: bool) -> None:
+    def __init__(self, latency: float, *, held: bool, keep: str | None = None) -> None:
         self._latency = latency
+        self._kept = Path(keep).open("ab") if keep else None  # noqa: SIM115 -- open until the process is killed
         self._released = threading.Event()
         if not held:
             self._released.set()
@@ -64,6 +69,9 @@ class Tally:
             self._seen["requests"] += 1
             self._seen["points"] += points
             self._seen["bytes"] += len(body)
+            if self._kept is not None:
+                self._kept.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
+                self._kept.flush()
 
     def release(self) -> None:
         """Answer everything from now on."""
@@ -117,9 +125,8 @@ class Upserts(grpc.GenericRpcHandler):
         return _COMPLETED
 
 
-def serve(latency: float, *, held: bool) -> None:
+def serve(tally: Tally) -> None:
     """Serve until killed."""
-    tally = Tally(latency, held=held)
     held = reserve(2)
     port = held[0].getsockname()[1]
     rest = Rest(port, tally)
@@ -140,8 +147,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that each upsert takes")
     parser.add_argument("--held", action="store_true", help="answer no upsert before GET /_release")
+    parser.add_argument("--keep", metavar="FILE", help="add every upsert to this file, after its length")
     options = parser.parse_args()
-    serve(options.latency, held=options.held)
+    serve(Tally(options.latency, held=options.held, keep=options.keep))
 
 
 if __name__ == "__main__":

@@ -160,7 +160,9 @@ def test_the_reader_stops_when_nothing_can_be_written_and_memory_stays_bounded(
         process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=said, preexec_fn=_limit)  # noqa: PLW1509 -- no threads yet
         assert process.stdin
         fed = _Feeder(process.stdin)
-        while ask(url, "/_seen")["most_in_flight"] < REQUESTS_IN_FLIGHT:  # nothing is read before the collection is ready
+        while (
+            ask(url, "/_seen")["most_in_flight"] < REQUESTS_IN_FLIGHT
+        ):  # nothing is read before the collection is ready
             fed.join(0.05)
         fed.wait_until_stuck()
         stuck_at = fed.size
