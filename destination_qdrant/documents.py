@@ -101,7 +101,7 @@ class DocumentReader:
         self._without_text = config.processing.records_without_text
         self._metadata_paths = tuple(map(FieldPath, stream.metadata_fields))
         self._vector_name = config.indexing.vector_name
-        self._max_payload = config.processing.max_payload_bytes
+        self._room = config.processing.max_payload_bytes - BOOKKEEPING_BYTES
         embedding = config.embedding
         self._from_field = embedding if isinstance(embedding, FromField) else None
         columns = (name for path in stream.primary_key for name in (path[0], ".".join(path)))
@@ -209,7 +209,10 @@ class DocumentReader:
                 del selected[name]
                 note(nulled(name, "DESTINATION_SERIALIZATION_ERROR"), changes)
         metadata = storable_fields(selected, changes)
-        return metadata, self._shrink(metadata, own + len(orjson.dumps(metadata)), changes)
+        size = own + len(orjson.dumps(metadata))
+        if not changes and size + _NO_CHANGES <= self._room:
+            return metadata, size + _NO_CHANGES
+        return metadata, self._shrink(metadata, size, changes)
 
     def _unselected_key(self, data: Mapping[str, Any], selected: Mapping[str, Any]) -> dict[str, Any]:
         """The key columns that are not among the selected fields: without them nobody could tell records apart."""
@@ -227,11 +230,8 @@ class DocumentReader:
 
         Returns what is left, with the notes about what is not.
         """
-        room = self._max_payload - BOOKKEEPING_BYTES
-        if not changes and size + _NO_CHANGES <= room:
-            return size + _NO_CHANGES
-        for name in self._by_urgency(metadata) if size + json_bytes(changes) > room else ():
-            if size + json_bytes(changes) <= room:
+        for name in self._by_urgency(metadata) if size + json_bytes(changes) > self._room else ():
+            if size + json_bytes(changes) <= self._room:
                 break
             size -= json_bytes({name: metadata.pop(name)}) - 1
             note(nulled(name, "DESTINATION_RECORD_SIZE_LIMITATION"), changes)

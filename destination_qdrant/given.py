@@ -23,11 +23,7 @@ def read_vector(value: object, dimensions: int) -> Dense:
     Raises:
         BadVector: it is missing, has another length, or holds what is no number of 32 bits.
     """
-    if value is None:
-        raise BadVector("is missing")
-    numbers = _parsed(value) if isinstance(value, str) else value
-    if not isinstance(numbers, list | tuple):
-        raise BadVector("is not a list of numbers")
+    numbers = value if isinstance(value, list) else _listed(value)
     if len(numbers) != dimensions:
         raise BadVector(f"has {len(numbers)} numbers instead of {dimensions}")
     try:
@@ -41,6 +37,15 @@ def read_vector(value: object, dimensions: int) -> Dense:
     if not is_finite(packed):
         raise BadVector(_NOT_FINITE)
     return Dense(packed)
+
+
+def _listed(value: object) -> list[Any] | tuple[Any, ...]:
+    if value is None:
+        raise BadVector("is missing")
+    numbers = _parsed(value) if isinstance(value, str) else value
+    if not isinstance(numbers, list | tuple):
+        raise BadVector("is not a list of numbers")
+    return numbers
 
 
 def _parsed(text: str) -> Any:

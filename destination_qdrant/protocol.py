@@ -141,12 +141,12 @@ def read_message(line: bytes, vectors: Container[str] = ()) -> Message:
         return _NO_MESSAGE
     message = _parse(line)
     kind = message.get("type")
+    if kind == "RECORD":
+        return _read_record(message, line, vectors)
     if not isinstance(kind, str) or kind not in _TYPES:
         if isinstance(message.get("record"), dict) or isinstance(message.get("state"), dict):
             raise UnreadableLine  # it carries what may not be lost, under a name that nobody knows
         return _IGNORED
-    if kind == "RECORD":
-        return _read_record(message, line, vectors)
     read = _READERS.get(kind)
     return read(message, line.rstrip()) if read else _IGNORED
 

@@ -35,10 +35,13 @@ _VECTOR_MULTI: Final = 103
 _MULTI_ROW: Final = 1
 _DENSE_DATA: Final = 1
 
-#: What stands before a fraction as the value of an entry: `double_value`, of which eight bytes follow.
+#: A longer name of a field is not remembered: who has those may have very many.
+_LONGEST_REMEMBERED: Final = 256
+
 #: What stands before an id that is a UUID, which has 36 characters.
 _UUID_HEAD: Final = bytes((_POINT_ID << 3 | 2, 38, _ID_UUID << 3 | 2, 36))
-_FRACTION_HEAD: Final = bytes((_ENTRY_VALUE << 3 | 2, 9, 2 << 3 | 1))
+_FRACTION_TAG: Final = bytes((2 << 3 | 1,))  # `double_value`, eight bytes
+_FRACTION_BYTES: Final = 8
 _INTEGER_TAG: Final = bytes((3 << 3,))  # `integer_value`, a varint
 _SMALLEST, _LARGEST, _UNSIGNED = -(2**63), 2**63 - 1, 2**64 - 1
 _pack_fraction = struct.Struct("<d").pack
@@ -70,39 +73,47 @@ def _packed_field(field: tuple[str, Any]) -> bytes:
     Texts and numbers are written here, because nearly all fields are one; the rest as the official classes write it.
     """
     name, value = field
+    if len(name) > _LONGEST_REMEMBERED:
+        return _official_field(name, value)
     kind = type(value)
     if kind is str:
         text: bytes = value.encode()
-        entry = _packed_name(name) + _text_head(len(text)) + text
-    elif kind is int:
-        entry = _packed_name(name) + _packed_integer(value)
-    elif kind is float:
-        entry = _packed_name(name) + _FRACTION_HEAD + _pack_fraction(value)
-    elif kind is bool or value is None:
+        return _text_head(name, len(text)) + text
+    if kind is int:
+        return _packed_integer(name, value)
+    if kind is float:
+        return _fraction_head(name) + _pack_fraction(value)
+    if kind is bool or value is None:
         return _remembered_field(name, value)
-    else:
-        return _official_field(name, value)
-    return _frame(_POINT_PAYLOAD, len(entry)) + entry
+    return _official_field(name, value)
+
+
+@lru_cache(maxsize=8192)  # the columns of a sync, and how long their texts are
+def _text_head(name: str, length: int) -> bytes:
+    """All that stands before the bytes of a text in its entry."""
+    tag = _frame(_VALUE_TEXT, length)
+    return _entry_head(name, tag, len(tag) + length)
 
 
 @lru_cache(maxsize=1024)  # the columns of a sync
-def _packed_name(name: str) -> bytes:
-    return _framed(_ENTRY_NAME, name.encode())
+def _fraction_head(name: str) -> bytes:
+    """All that stands before the eight bytes of a fraction in its entry."""
+    return _entry_head(name, _FRACTION_TAG, len(_FRACTION_TAG) + _FRACTION_BYTES)
 
 
-@lru_cache(maxsize=4096)  # dates, counts, and what is the same in all points
-def _packed_integer(number: int) -> bytes:
-    """A whole number as the value of an entry: in two's complement of 64 bits."""
+@lru_cache(maxsize=8192)  # dates, counts, and what is the same in all points
+def _packed_integer(name: str, number: int) -> bytes:
+    """The entry of a whole number: in two's complement of 64 bits."""
     if not _SMALLEST <= number <= _LARGEST:
         raise ValueError
-    return _framed(_ENTRY_VALUE, _INTEGER_TAG + _varint(number & _UNSIGNED))
+    value = _INTEGER_TAG + _varint(number & _UNSIGNED)
+    return _entry_head(name, value, len(value))
 
 
-@lru_cache(maxsize=4096)
-def _text_head(length: int) -> bytes:
-    """What stands before a text of so many bytes as the value of an entry."""
-    head = _frame(_VALUE_TEXT, length)
-    return _frame(_ENTRY_VALUE, len(head) + length) + head
+def _entry_head(name: str, begun: bytes, length: int) -> bytes:
+    """The beginning of an entry whose value has so many bytes, of which the first ones are these."""
+    head = _framed(_ENTRY_NAME, name.encode()) + _frame(_ENTRY_VALUE, length)
+    return _frame(_POINT_PAYLOAD, len(head) + length) + head + begun
 
 
 def _official_field(name: str, value: Any) -> bytes:
