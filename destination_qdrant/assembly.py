@@ -56,8 +56,16 @@ def assemble(config: Config, catalog: Catalog, site: Site, out: MessageWriter) -
         readers={stream.descriptor: DocumentReader(stream, config) for stream in catalog.streams},
         split=splitting(catalog.streams, config, site.embedder.limit),
         bounds=Bounds(_workers(config), batch=BatchBounds(points=config.indexing.batch_size)),
-        vector_fields=frozenset({config.embedding.field_name} if isinstance(config.embedding, FromField) else ()),
+        vector_fields=_vector_fields(config, catalog),
     )
+
+
+def _vector_fields(config: Config, catalog: Catalog) -> frozenset[str]:
+    """The field that brings vectors, unless it is part of a key or a cursor, whose every digit counts."""
+    if not isinstance(config.embedding, FromField):
+        return frozenset()
+    paths = (path for stream in catalog.streams for path in (*stream.primary_key, stream.cursor))
+    return frozenset({config.embedding.field_name}) - {path[0] for path in paths if path}
 
 
 def _workers(config: Config) -> int:

@@ -20,7 +20,7 @@ from .frames import Frame
 from .given import BadVector, read_vector
 from .identity import RecordKey, airbyte_record_id, is_plain_identifier, is_plain_record_id, record_key, value_at
 from .payload import RESERVED
-from .protocol import Record, exact_data
+from .protocol import Record, exact_data, whole_data
 from .text_format import TextReader, renamed, sources
 from .vectors import Vectors
 
@@ -121,7 +121,7 @@ class DocumentReader:
         """
         stream, data = self._stream, record.data
         exact = self._exact(record) if self._exact_paths else data
-        key = record_key(exact, stream.primary_key) if stream.primary_key else None
+        key = self._key(record, exact) if stream.primary_key else None
         cursor = self._cursor(exact) if stream.cursor else None
         airbyte_id = self._airbyte_id(data) if stream.is_dedup else None
         takes_over = airbyte_id is not None and self._plain and is_plain_record_id(data, stream)
@@ -161,6 +161,12 @@ class DocumentReader:
                 line_number=line_number,
             )
         )
+
+    def _key(self, record: Record, exact: Mapping[str, Any]) -> RecordKey:
+        key = record_key(exact, self._stream.primary_key)
+        if key.is_content and self._from_field:  # of all its data, the vector too, which nobody has looked into
+            return record_key(whole_data(record), self._stream.primary_key)
+        return key
 
     def _exact(self, record: Record) -> Mapping[str, Any]:
         """The data from which key and cursor are read: exact where they hold numbers that a float may not keep."""
@@ -204,15 +210,24 @@ class DocumentReader:
         if self._metadata_paths:
             selected |= self._unselected_key(data, selected)
         selected = renamed(selected, self._mappings)
-        if not self._taken.isdisjoint(selected):
-            for name in [each for each in selected if each in self._taken]:
-                del selected[name]
-                note(nulled(name, "DESTINATION_SERIALIZATION_ERROR"), changes)
-        metadata = storable_fields(selected, changes)
+        if self._taken.isdisjoint(selected):
+            metadata = storable_fields(selected, changes)
+        else:
+            metadata = self._without_taken(selected, changes)
         size = own + len(orjson.dumps(metadata))
         if not changes and size + _NO_CHANGES <= self._room:
             return metadata, size + _NO_CHANGES
         return metadata, self._shrink(metadata, size, changes)
+
+    def _without_taken(self, selected: Mapping[str, Any], changes: list[Change]) -> dict[str, Any]:
+        """What can be stored; the changes are noted in the order of the fields, which record hashes depend on."""
+        metadata: dict[str, Any] = {}
+        for name, value in selected.items():
+            if name in self._taken:
+                note(nulled(name, "DESTINATION_SERIALIZATION_ERROR"), changes)
+            else:
+                metadata |= storable_fields({name: value}, changes)
+        return metadata
 
     def _unselected_key(self, data: Mapping[str, Any], selected: Mapping[str, Any]) -> dict[str, Any]:
         """The key columns that are not among the selected fields: without them nobody could tell records apart."""

@@ -7,6 +7,9 @@ from typing import Any
 
 from .vectors import FLOAT32_BYTES, Dense, is_finite, pack
 
+_NUMBERS = frozenset({int, float})
+
+_NOT_NUMBERS = "holds something that is not a number"
 _NOT_FINITE = "is not finite as a 32-bit float"
 
 #: The last bytes of the float32 that true and false would become, and of numbers from 0.5 to 2.
@@ -28,12 +31,10 @@ def read_vector(value: object, dimensions: int) -> Dense:
         raise BadVector(f"has {len(numbers)} numbers instead of {dimensions}")
     try:
         packed = pack(numbers)
-    except TypeError:
-        raise BadVector("holds something that is not a number") from None
-    except OverflowError:  # an integer beyond the largest 64-bit float
-        raise BadVector(_NOT_FINITE) from None
+    except (TypeError, OverflowError):  # the latter: an integer beyond the largest 64-bit float
+        raise BadVector(_NOT_FINITE if _NUMBERS.issuperset(map(type, numbers)) else _NOT_NUMBERS) from None
     if _may_hold_truth(packed) and bool in map(type, numbers):
-        raise BadVector("holds something that is not a number")
+        raise BadVector(_NOT_NUMBERS)
     if not is_finite(packed):
         raise BadVector(_NOT_FINITE)
     return Dense(packed)

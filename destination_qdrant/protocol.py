@@ -43,9 +43,9 @@ _EXACT_BELOW = 2**63
 _MILLISECONDS = 10**11
 _NO_TIME = 10**15
 
-#: Levels of nesting in a record's data, a field of which may have 900; and in any other message. Python's own JSON gives
-#: up somewhere below 1000 calls.
-_DEEPEST = 901
+#: Levels of nesting in a RECORD or a STATE: 900 in a field of a record's data. Python's own JSON gives up somewhere below
+#: 1000 calls.
+_DEEPEST = 902
 
 #: What the platform accepts at most in a message and in a stack trace (it cuts what is longer).
 _MESSAGE_LIMIT = 50_000
@@ -155,7 +155,7 @@ def _parse(line: bytes) -> dict[str, Any]:
     try:
         parsed: Any = orjson.loads(line)
     except orjson.JSONDecodeError:
-        parsed = _parse_tolerant(line)
+        parsed = _parse_tolerant(line.strip())  # of blanks that are none to JSON, too
     if not isinstance(parsed, dict):
         raise UnreadableLine
     return parsed
@@ -185,6 +185,12 @@ def _fraction(digits: str) -> Decimal | str:
         return digits
 
 
+def whole_data(record: Record) -> Mapping[str, Any]:
+    """The data of a record with its integers exact, also those in fields that were not looked into."""
+    data: Mapping[str, Any] = _parse_tolerant(record.line.strip())["record"]["data"]
+    return data
+
+
 def exact_data(record: Record) -> Mapping[str, Any]:
     """The data of a record with its fractions as `Decimal`, where a float would lose digits; else the data as it is."""
     if not _MANY_DIGITS.search(record.line):
@@ -195,14 +201,14 @@ def exact_data(record: Record) -> Mapping[str, Any]:
     return data
 
 
-def _is_exact(data: dict[str, Any], deepest: int = _DEEPEST) -> bool:
-    """Whether no float is so large that it may have been an integer beyond 64 bits.
+def _is_exact(body: dict[str, Any]) -> bool:
+    """Of the body of a message, whether no float is so large that it may have been an integer beyond 64 bits.
 
     Raises:
         UnreadableLine: something in it is nested too deeply.
     """
-    is_exact, level = True, [data]
-    for _ in range(deepest):
+    is_exact, level = True, [body]
+    for _ in range(_DEEPEST):
         below: list[Any] = []
         for value in level:
             is_exact &= _look_into(value, below)
@@ -244,8 +250,10 @@ def _read_record(message: dict[str, Any], line: bytes, vectors: Container[str]) 
     name, data = record.get("stream"), record.get("data")
     if not isinstance(name, str) or not isinstance(data, dict):
         raise UnreadableLine
-    if not _is_exact({field: value for field, value in data.items() if field not in vectors} if vectors else data):
-        data = _parse_tolerant(line)["record"]["data"]
+    seen = {field: value for field, value in data.items() if field not in vectors} if vectors else data
+    if not _is_exact({**record, "data": seen}):
+        record = _parse_tolerant(line.strip())["record"]
+        data = record["data"]
     meta = record.get("meta")
     changes = meta.get("changes") if isinstance(meta, dict) else None
     return Record(
@@ -272,7 +280,8 @@ def _read_state(message: dict[str, Any], line: bytes) -> Message:
     state = message.get("state")
     if not isinstance(state, dict):
         raise UnreadableLine
-    _is_exact(state, _DEEPEST + 1)  # or too deep
+    if not _is_exact(state):
+        state = _parse_tolerant(line)["state"]
     kind = _state_kind(state)
     if kind == "STREAM":
         stream = state["stream"]

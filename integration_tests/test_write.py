@@ -62,6 +62,16 @@ def test_a_state_without_records_before_it_leaves_at_once(connector: Connector, 
         assert sync.hear("STATE")["state"]["id"] == 2
 
 
+def test_a_vector_that_is_a_key_is_one_with_every_digit(connector: Connector, tmp_path: Path) -> None:
+    target = EmbeddedTarget(tmp_path)
+    stream = {"name": "docs", "json_schema": {}}
+    catalog = {"streams": [{"stream": stream, "destination_sync_mode": "append_dedup", "primary_key": [["v"]]}]}
+    messages = [record(number, v=[10**20 + number, 1, 0, 0]) for number in (1, 2)]
+    finished = connector.run("write", jsonl(*messages), config=with_config(target.indexing()), catalog=catalog)
+    assert finished.code == 0, finished.error
+    assert ids(target) == [1, 2]
+
+
 def test_many_batches_at_once_leave_all_states_in_order_with_their_counts(connector: Connector, target: Target) -> None:
     messages = []
     for number in range(1, 1601):

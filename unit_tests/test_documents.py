@@ -376,6 +376,29 @@ def test_no_field_is_renamed_to_one_of_the_connectors_own() -> None:
     assert document_of({"id": 1, "body": "x"}, field_name_mappings=mappings).metadata == {"id": 1}
 
 
+def test_what_was_lost_is_noted_in_the_order_of_the_fields() -> None:
+    """Also where a name is taken: record hashes depend on the order."""
+    document = document_of({"id": 1, "a\ud800": "x", "_ab_stream": "y", "b": math.nan, "_ab_meta": 1})
+
+    assert [change["field"] for change in document.changes] == ["a\ufffd", "_ab_stream", "b", "_ab_meta"]
+
+
+def test_a_key_of_the_whole_content_has_every_digit_of_the_vector() -> None:
+    config = config_of({**FROM_FIELD, "field_name": "v"})
+    stream = stream_of(config, "append_dedup")
+    keys = set()
+    for number in (10**20, 10**20 + 1):
+        line = f'{{"type":"RECORD","record":{{"stream":"users","data":{{"id":null,"v":[{number},1.5]}}}}}}'
+        record = read_message(line.encode(), frozenset({"v"}))
+        assert isinstance(record, Record)
+        operation = DocumentReader(stream, config).read(record, 5)
+        assert isinstance(operation, Upsert)
+        assert operation.document.key == record_key({"id": None, "v": [number, 1.5]}, (("id",),))
+        keys.add(operation.document.key)
+
+    assert len(keys) == 2
+
+
 def test_metadata_can_be_stored_and_says_what_was_lost() -> None:
     document = document_of({"n": 10**32, "bad": math.nan, "t": "a\ud800", "k\ud800": 1})
 

@@ -23,6 +23,8 @@ def test_lists_of_numbers_and_their_json_are_read(value: object) -> None:
         ([1, 2, 3, "secret"], "holds something that is not a number"),
         ([1, 2, 3, None], "holds something that is not a number"),
         ([1, 2, 3, True], "holds something that is not a number"),
+        ([10**400, True, 0, 0], "holds something that is not a number"),
+        ([10**400, "secret", 0, 0], "holds something that is not a number"),
         ([7, 0.0, False, 1.0], "holds something that is not a number"),
         ([[1], [2], [3], [4]], "holds something that is not a number"),
         ([1, 2, 3, float("nan")], "is not finite as a 32-bit float"),

@@ -50,6 +50,11 @@ def read_state(state: object) -> State:
     return message
 
 
+STATE_LINE = (
+    b'{"type":"STATE","state":{"type":"STREAM","stream":{"stream_descriptor":{"name":"s"},"stream_state":{"a":1}}}}'
+)
+
+
 # ----------------------------------------------------------------------------------------------------------
 # Records
 
@@ -74,6 +79,24 @@ def test_a_field_of_vectors_is_not_looked_into() -> None:
     assert isinstance(alone, Record)
     assert read.data == {"v": [2**65], "id": 2**65}
     assert repr(alone.data) == "{'v': [3.6893488147419103e+19], 'id': 7}"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b" \t\n", b"\x0c\n", b"\x0b\r\n"])
+def test_blanks_behind_a_line_do_not_matter(end: bytes) -> None:
+    record, state = read_message(record_line('{"id":1}') + end), read_message(STATE_LINE + end)
+
+    assert isinstance(record, Record)
+    assert isinstance(state, State)
+    assert state.raw == STATE_LINE
+
+
+def test_wide_integers_beside_the_data_stay_what_they_are() -> None:
+    record = read_record(record_line("{}", meta={"changes": [{"field": 2**64}]}))
+    state = read_message(STATE_LINE.replace(b'"s"', b"18446744073709551616"))
+
+    assert record.changes == ({"field": 2**64},)
+    assert isinstance(state, State)
+    assert state.streams[0].name == "18446744073709551616"
 
 
 def test_record_with_the_null_members_of_pyairbyte_is_read() -> None:

@@ -149,7 +149,7 @@ def _is_too_deep(payload: Mapping[str, Any]) -> bool:
             return False
         members = (parent.values() if isinstance(parent, dict) else parent for parent in level)
         level = _containers(chain.from_iterable(members))
-    return bool(level)
+    return any(level)
 
 
 def _containers(values: Iterable[Any]) -> list[dict[str, Any] | list[Any]]:
