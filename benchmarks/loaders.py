@@ -12,26 +12,17 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import grpc
+from kept import kept
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as messages
 
-LENGTH_BYTES = 4
 IN_FLIGHT = 4
 POINTS = 512
 _NO_LIMIT = [("grpc.max_send_message_length", -1)]
-
-
-def kept(path: str) -> Iterator[bytes]:
-    """The upserts in the file."""
-    with Path(path).open("rb") as file:
-        while head := file.read(LENGTH_BYTES):
-            yield file.read(int.from_bytes(head, "big"))
 
 
 def raw(url: str, path: str) -> float:

@@ -22,6 +22,7 @@ import grpc
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "integration_tests"))  # the test folders are no packages
 
+import kept
 from loopback import HOST, reserve
 from qdrant_client import grpc as messages
 from wire_double import Answer, WireDouble
@@ -36,10 +37,6 @@ _COMPLETED = messages.PointsOperationResponse(
 ).SerializeToString()
 #: A field that each point of the connector has once.
 _ONCE = b'"_ab_run_id"'
-
-
-#: Of the length before each upsert that is kept.
-LENGTH_BYTES = 4
 
 
 class Tally:
@@ -70,8 +67,7 @@ class Tally:
             self._seen["points"] += points
             self._seen["bytes"] += len(body)
             if self._kept is not None:
-                self._kept.write(len(body).to_bytes(LENGTH_BYTES, "big") + body)
-                self._kept.flush()
+                kept.keep(self._kept, body)
 
     def release(self) -> None:
         """Answer everything from now on."""

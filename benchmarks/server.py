@@ -38,7 +38,7 @@ def ask(url: str, method: str, path: str, body: Json | None = None) -> Any:
         headers={"content-type": "application/json"},
         method=method,
     )
-    with urllib.request.urlopen(request, timeout=600) as answer:  # noqa: S310 -- as above
+    with urllib.request.urlopen(request, timeout=600) as answer:  # noqa: S310 -- the user's own server
         return json.load(answer)["result"]
 
 

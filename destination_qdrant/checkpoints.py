@@ -108,11 +108,6 @@ class CheckpointLedger:
         return released
 
     @property
-    def pending(self) -> int:
-        """How many records are not settled yet."""
-        return len(self._open)
-
-    @property
     def settled(self) -> int:
         """How many records are settled."""
         return sum(counter.total() for counter in self._outcomes.values())

@@ -15,12 +15,11 @@ from .model_guard import noted
 from .payload import RUN_ID, STREAM
 from .qdrant.base import CollectionInfo, Store, Where
 from .vectors import UNNAMED
-from .wording import shown
+from .wording import LONGEST_TEXT, shown
 
 _OPENAI: Final = "openai/"
 _AIRBYTE_MODEL: Final = "text-embedding-ada-002"
 _AIRBYTE_DIMENSIONS: Final = 1536
-_SHOWN_AT_MOST: Final = 200
 
 #: A collection is filled by one connector or by another, so its first points tell.
 _LOOKED_AT: Final = 100
@@ -42,7 +41,7 @@ def settle_model(store: Store, config: Config) -> tuple[Config, str]:
     settled = config.model_copy(update={"embedding": embedding.model_copy(update={"model_name": model})})
     return (
         settled,
-        f"embedding.model_name is empty, so that this is the model {shown(model, _SHOWN_AT_MOST)}, {because}.",
+        f"embedding.model_name is empty, so that this is the model {shown(model, LONGEST_TEXT)}, {because}.",
     )
 
 
@@ -70,6 +69,6 @@ def other_than_airbytes(model: str, dimensions: int) -> str:
         return ""
     return (
         "Airbyte's own connector has left points here. If they are of OpenAI, they are vectors of "
-        f"{_AIRBYTE_MODEL}, which cannot be compared with those of {shown(model, _SHOWN_AT_MOST)} although both have {dimensions} "
+        f"{_AIRBYTE_MODEL}, which cannot be compared with those of {shown(model, LONGEST_TEXT)} although both have {dimensions} "
         f"dimensions: set embedding.model_name to {_AIRBYTE_MODEL}, or replace them by a full refresh with overwrite."
     )

@@ -29,10 +29,9 @@ from .config import (
 )
 from .errors import ConfigError
 from .vectors import UNNAMED
-from .wording import shown
+from .wording import LONGEST_TEXT, shown
 
 _UNNAMED_LABEL = "unnamed"
-_SHOWN_AT_MOST = 200
 _LONGEST_TEMPLATE = 60
 _TYPES: Mapping[str, type] = {"model": str, "dimensions": int, "chunking": str}
 
@@ -110,7 +109,7 @@ def _beside(others: Sequence[str]) -> str:
         return ""
     named = shown(
         " and ".join("the unnamed vector" if each == _UNNAMED_LABEL else f'vector "{each}"' for each in others),
-        _SHOWN_AT_MOST,
+        LONGEST_TEXT,
     )
     return (
         f"This connector also writes {named} of this collection; a record that both syncs have keeps only the vectors "
@@ -132,7 +131,7 @@ def _changed(noted: Mapping[str, Any], now: Making, *, guarded: bool) -> str:
         return f"{found}, so searches find the right records only when all of them are synced again."
     if _differs(noted, "chunking", now.chunking):
         return (
-            f"Text was split otherwise until now ({shown(noted['chunking'], _SHOWN_AT_MOST)}; now {now.chunking or 'not at all'}): records "
+            f"Text was split otherwise until now ({shown(noted['chunking'], LONGEST_TEXT)}; now {now.chunking or 'not at all'}): records "
             "split in both ways stand side by side until each is synced again."
         )
     return ""
@@ -143,7 +142,7 @@ def _differs(noted: Mapping[str, Any], part: str, now: object) -> bool:
 
 
 def _of(model: str | None, dimensions: int | None) -> str:
-    named = "the records" if model == "records" else shown(model or "", _SHOWN_AT_MOST) or "an unknown model"
+    named = "the records" if model == "records" else shown(model or "", LONGEST_TEXT) or "an unknown model"
     return f"{named} ({dimensions or 'unknown'} dimensions)"
 
 

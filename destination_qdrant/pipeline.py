@@ -215,7 +215,7 @@ class _Run:
         except UnreadableLine:
             raise (cut_off if is_cut_off(line) else unreadable)(number) from None
         if isinstance(message, Record):
-            self._take_record(message, number)  # whether a batch is due is asked by `add`, or when there is no input
+            self._take_record(message, number)  # whether a batch is due is asked before each read of the input
             return
         match message:
             case State():

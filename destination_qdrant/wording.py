@@ -4,6 +4,9 @@ from __future__ import annotations
 
 _LONGEST_NAME = 60
 
+#: A text that anybody may have written, in a sentence.
+LONGEST_TEXT = 200
+
 #: Below this a digit behind the point says more.
 _SLOW = 10
 

@@ -47,7 +47,7 @@ def test_a_state_does_not_wait_for_records_after_it() -> None:
     ledger.records(A, [1])
 
     assert _counts(ledger.release()) == [("s", 0, 0)]
-    assert ledger.pending == 1
+    assert ledger.settled == 0
 
 
 def test_a_state_that_is_ready_waits_for_an_older_one() -> None:
@@ -271,9 +271,7 @@ class Interleavings(RuleBasedStateMachine):
             self.ledger.settle([position], Outcome.WRITTEN)
 
     @invariant()
-    def pending_is_what_is_not_settled(self) -> None:
-        unsettled = sum(each.stream is not None and each.outcome is None for each in self.model.arrived)
-        assert self.ledger.pending == unsettled
+    def what_is_settled_is_counted(self) -> None:
         assert self.ledger.settled == sum(each.outcome is not None for each in self.model.arrived)
 
     @invariant()
