@@ -164,7 +164,8 @@ class DocumentReader:
 
     def _key(self, record: Record, exact: Mapping[str, Any]) -> RecordKey:
         key = record_key(exact, self._stream.primary_key)
-        if key.is_content and self._from_field:  # of all its data, the vector too, which nobody has looked into
+        # A key of all its data is one of the vector too, which nobody has looked into yet.
+        if key.is_content and self._from_field and exact is record.data:
             return record_key(whole_data(record), self._stream.primary_key)
         return key
 

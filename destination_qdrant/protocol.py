@@ -195,7 +195,7 @@ def exact_data(record: Record) -> Mapping[str, Any]:
     """The data of a record with its fractions as `Decimal`, where a float would lose digits; else the data as it is."""
     if not _MANY_DIGITS.search(record.line):
         return record.data
-    text = record.line.decode("utf-8", errors="surrogateescape")
+    text = record.line.strip().decode("utf-8", errors="surrogateescape")
     parsed = json.loads(text, strict=False, parse_int=_integer, parse_float=_fraction)
     data: Mapping[str, Any] = parsed["record"]["data"]
     return data

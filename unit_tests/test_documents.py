@@ -383,6 +383,19 @@ def test_what_was_lost_is_noted_in_the_order_of_the_fields() -> None:
     assert [change["field"] for change in document.changes] == ["a\ufffd", "_ab_stream", "b", "_ab_meta"]
 
 
+def test_a_key_of_the_whole_content_beside_a_fractional_cursor_is_what_it_always_was() -> None:
+    """Fractions beyond decimals stay text there, and ids may not change."""
+    config = config_of({**FROM_FIELD, "field_name": "v"})
+    stream = stream_of(config, "append_dedup", cursor_field=["at"])
+    data = '{"id":null,"at":1.25,"x":1e999999999999999999999,"v":[1,2]}'
+    record = read_message(f'{{"type":"RECORD","record":{{"stream":"users","data":{data}}}}}'.encode(), frozenset({"v"}))
+    assert isinstance(record, Record)
+    operation = DocumentReader(stream, config).read(record, 5)
+    assert isinstance(operation, Upsert)
+    plain = {"id": None, "at": 1.25, "x": "1e999999999999999999999", "v": [1, 2]}
+    assert operation.document.key == record_key(plain, (("id",),))
+
+
 def test_a_key_of_the_whole_content_has_every_digit_of_the_vector() -> None:
     config = config_of({**FROM_FIELD, "field_name": "v"})
     stream = stream_of(config, "append_dedup")

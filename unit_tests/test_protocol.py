@@ -25,6 +25,7 @@ from destination_qdrant.protocol import (
     read_message,
     too_long,
     unreadable,
+    whole_data,
     with_counts,
 )
 from destination_qdrant.redaction import Redactor
@@ -83,9 +84,11 @@ def test_a_field_of_vectors_is_not_looked_into() -> None:
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b" \t\n", b"\x0c\n", b"\x0b\r\n"])
 def test_blanks_behind_a_line_do_not_matter(end: bytes) -> None:
-    record, state = read_message(record_line('{"id":1}') + end), read_message(STATE_LINE + end)
+    record, state = read_message(record_line('{"id":0.10000000000000000555}') + end), read_message(STATE_LINE + end)
 
     assert isinstance(record, Record)
+    assert exact_data(record) == {"id": Decimal("0.10000000000000000555")}
+    assert whole_data(record) == {"id": 0.1}
     assert isinstance(state, State)
     assert state.raw == STATE_LINE
 
